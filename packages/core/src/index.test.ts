@@ -1,0 +1,29 @@
+import { expect, it } from "vitest";
+import * as core from "./index.ts";
+
+it("exports these values and no others", () => {
+  expect(Object.keys(core).toSorted()).toEqual([
+    "BehalfError",
+    "Secret",
+    "assertDelegation",
+    "callsOf",
+    "canonicalJson",
+    "credentialCache",
+    "delegator",
+    "identityVerifier",
+    "isCallId",
+    "isStatement",
+    "joinCalls",
+    "jsonlSink",
+    "memorySink",
+    "newCallId",
+    "passthrough",
+    "postgresNames",
+    "readRecords",
+    "recordDenied",
+    "recordedCall",
+    "sql",
+    "statementHash",
+    "tokenExchange",
+  ]);
+});
