@@ -1,0 +1,212 @@
+-- What a DBA calls. None of these functions is granted to anybody: a superuser or behalf_owner runs them.
+
+create or replace function behalf.set_audience(audience text) returns void
+language sql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  update behalf.settings set audience = $1
+$$;
+
+create or replace function behalf.add_issuer(issuer text) returns void
+language sql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into behalf.issuers (issuer) values ($1) on conflict do nothing
+$$;
+
+create or replace function behalf.map_role(
+  issuer text, claim text, value text, role name, priority integer default 100
+) returns void
+language plpgsql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from behalf.agent_roles a where a.role = map_role.role) then
+    perform behalf.refuse('ZB007', 'role', format('%I is no agent role', role), format('Run behalf.add_agent_role(%L) first.', role));
+  end if;
+  insert into behalf.role_map (issuer, claim, value, role, position)
+  values (issuer, claim, value, role, priority)
+  on conflict on constraint role_map_pkey do update set role = excluded.role, position = excluded.position;
+end
+$$;
+
+-- Replaces an issuer's keys by those of its JWK set (RFC 7517). Returns how many are in use now.
+-- A key that the issuer no longer publishes stops working at once; tickets that it led to live on until they expire.
+create or replace function behalf.put_keys(for_issuer text, jwks jsonb) returns integer
+language plpgsql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  jwk jsonb;
+  modulus bytea;
+  exponent bytea;
+  kept text[] := '{}';
+begin
+  if not exists (select from behalf.issuers i where i.issuer = for_issuer) then
+    perform behalf.refuse('ZB007', 'issuer', 'this issuer is not known', 'A DBA adds it with behalf.add_issuer().');
+  end if;
+  for jwk in select e from jsonb_array_elements(case jsonb_typeof(jwks -> 'keys') when 'array' then jwks -> 'keys' else '[]' end) e loop
+    continue when jwk ->> 'kty' is distinct from 'RSA'
+      or coalesce(jwk ->> 'use', 'sig') <> 'sig'
+      or coalesce(jwk ->> 'alg', 'RS256') <> 'RS256'
+      or jsonb_typeof(jwk -> 'kid') is distinct from 'string'
+      or length(jwk ->> 'kid') > 512;
+    -- RFC 7518 forbids leading zeros; some issuers write one all the same.
+    modulus := ltrim(behalf.base64url(jwk ->> 'n'), '\x00');
+    exponent := ltrim(behalf.base64url(jwk ->> 'e'), '\x00');
+    -- 2048 bits at least (RFC 7518, section 3.3), 4096 at most (a verification takes 2 ms); odd exponents of
+    -- up to 31 bits. Other keys are left out: tokens signed with them are refused.
+    continue when modulus is null or exponent is null
+      or length(modulus) not between 256 and 512 or get_byte(modulus, 0) < 128
+      or get_byte(modulus, length(modulus) - 1) % 2 = 0
+      or length(exponent) not between 1 and 4
+      or behalf.os2ip(exponent) not between 3 and 2147483647
+      or mod(behalf.os2ip(exponent), 2) = 0;
+    insert into behalf.issuer_keys (issuer, kid, modulus, exponent, octets, padding)
+    values (for_issuer, jwk ->> 'kid', behalf.os2ip(modulus), behalf.os2ip(exponent)::integer,
+      length(modulus), behalf.rs256_padding(length(modulus)))
+    on conflict on constraint issuer_keys_pkey do update set
+      modulus = excluded.modulus, exponent = excluded.exponent, octets = excluded.octets, padding = excluded.padding;
+    kept := kept || (jwk ->> 'kid');
+  end loop;
+  if kept = '{}' then
+    perform behalf.refuse('ZB007', 'keys', 'the JWK set holds no RS256 key of 2048 to 4096 bits with a kid; the keys stay as they were',
+      'Let the issuer sign access tokens for this database with RS256.');
+  end if;
+  delete from behalf.issuer_keys k where k.issuer = for_issuer and k.kid <> all (kept);
+  return cardinality(kept);
+end
+$$;
+
+create or replace function behalf.grant_gateway(login name) returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format('grant usage on schema behalf to %I', login);
+  execute format('grant execute on function behalf.exchange(text), behalf.start(text, text, text, text, integer, jsonb), '
+    'behalf.open(text), behalf.fetch(integer, bigint), behalf.preflight(integer) to %I', login);
+end
+$$;
+
+-- Prepares a login for the sandbox: it may prove humans and run their agents' texts, and nothing else.
+create or replace function behalf.add_gateway(login name) returns void
+language plpgsql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  complaint text;
+begin
+  if not exists (select from pg_roles r where r.rolname = login) then
+    perform behalf.refuse('ZB007', 'login', format('the role %I does not exist', login),
+      format('create role %I login noinherit password ''...''', login));
+  end if;
+  select p.problem into complaint from behalf.login_problems(login) p limit 1;
+  if complaint is not null then
+    perform behalf.refuse('ZB007', 'login', format('the role %I cannot be a gateway: %s', login, complaint),
+      'A gateway''s login is LOGIN NOINHERIT, has no attribute and is a member of nothing.');
+  end if;
+  perform behalf.grant_gateway(login);
+  insert into behalf.gateways (login) values (login) on conflict do nothing;
+end
+$$;
+
+create or replace function behalf.remove_gateway(login name) returns void
+language plpgsql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Who dropped the login already took these away.
+  if exists (select from pg_roles r where r.rolname = login) then
+    execute format('revoke all on all functions in schema behalf from %I', login);
+    execute format('revoke all on schema behalf from %I', login);
+  end if;
+  delete from behalf.gateways g where g.login = remove_gateway.login;
+end
+$$;
+
+-- Refuses every token and ticket of this human that was issued until now. Bites at the next statement.
+create or replace function behalf.revoke(issuer text, subject text) returns void
+language sql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into behalf.revocations (issuer, subject, not_before) values ($1, $2, clock_timestamp())
+  on conflict on constraint revocations_pkey do update set not_before = excluded.not_before
+$$;
+
+create or replace function behalf.reinstate(issuer text, subject text) returns void
+language sql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  delete from behalf.revocations r where r.issuer = $1 and r.subject = $2
+$$;
+
+-- New HMAC keys. Tickets of the last key but one stop working, so that a routine rotation disturbs nobody;
+-- where a key may have leaked, rotate twice. Gateways then prove their humans again.
+create or replace function behalf.rotate_secrets() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform behalf.new_secret('seal');
+  perform behalf.new_secret('ticket');
+  delete from behalf.secrets s
+  where (select count(*) from behalf.secrets newer where newer.purpose = s.purpose and newer.id > s.id)
+    >= case s.purpose when 'ticket' then 2 else 1 end;
+end
+$$;
+
+-- The guard of one table: for agents, and only for them, every verb needs a sealed human whose role
+-- runs and, where there is a task, one that covers the table. Other roles do not notice.
+-- It needs the rights of the table's owner and of the kit's; a superuser has both. Rows are shown by your own permissive policies `to behalf_agents`.
+create or replace function behalf.guard(relation regclass) returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  rule record;
+begin
+  if not (select c.relrowsecurity from pg_class c where c.oid = relation) then
+    perform behalf.refuse('ZB007', 'row_security', format('row level security is off for %s', relation),
+      format('alter table %s enable row level security; other roles then need a policy of their own.', relation));
+  end if;
+  perform behalf.unguard(relation);
+  for rule in
+    select * from (values
+      ('behalf_guard_read', 'select', 'using', 'read'),
+      ('behalf_guard_create', 'insert', 'with check', 'create'),
+      ('behalf_guard_update', 'update', 'using', 'update'),
+      ('behalf_guard_delete', 'delete', 'using', 'delete')
+    ) as rules (policy, command, clause, verb)
+  loop
+    execute format('create policy %I on %s as restrictive for %s to behalf_agents %s ((select behalf.allows(%L::regclass, %L, current_user)))',
+      rule.policy, relation, rule.command, rule.clause, relation, rule.verb);
+  end loop;
+end
+$$;
+
+create or replace function behalf.unguard(relation regclass) returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  policy name;
+begin
+  for policy in
+    select p.polname from pg_policy p
+    where p.polrelid = relation
+      and p.polname in ('behalf_guard_read', 'behalf_guard_create', 'behalf_guard_update', 'behalf_guard_delete')
+  loop
+    execute format('drop policy %I on %s', policy, relation);
+  end loop;
+end
+$$;
+
+-- Says that agents may read this relation without a guard, and why: reference data that is the same for everybody.
+create or replace function behalf.expose(relation regclass, reason text) returns void
+language sql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into behalf.exposed (relation, reason) values ($1, $2)
+  on conflict on constraint exposed_pkey do update set reason = excluded.reason
+$$;

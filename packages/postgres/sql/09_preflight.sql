@@ -1,0 +1,167 @@
+-- What must be true before an agent may call. The adapter asks once, at its first call, and refuses to
+-- work while there is an answer.
+
+create or replace function behalf.login_problems(login name) returns table (problem text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select 'it has an attribute that passes by policies or grants: ' || concat_ws(', ',
+    case when rolsuper then 'SUPERUSER' end, case when rolbypassrls then 'BYPASSRLS' end,
+    case when rolcreaterole then 'CREATEROLE' end, case when rolcreatedb then 'CREATEDB' end,
+    case when rolreplication then 'REPLICATION' end)
+  from pg_roles where rolname = login
+    and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication)
+  union all
+  select 'it inherits: alter role ' || quote_ident(login) || ' noinherit' from pg_roles where rolname = login and rolinherit
+  union all
+  select 'it is a member of ' || quote_ident(g.rolname)
+  from pg_auth_members m join pg_roles r on r.oid = m.member join pg_roles g on g.oid = m.roleid
+  where r.rolname = login
+  union all
+  select 'it owns ' || pg_describe_object(d.classid, d.objid, 0)
+  from pg_shdepend d join pg_roles r on r.oid = d.refobjid
+  where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o' and r.rolname = login
+    -- 0: what belongs to the whole server, such as a database.
+    and d.dbid in (0, (select oid from pg_database where datname = current_database()))
+$$;
+
+-- Whether every read of this relation by agents passes a guard: a restrictive one, or one that generated
+-- policies hold themselves. Known by dependency on behalf.allows(), because anybody can name a policy.
+create or replace function behalf.guarded(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with reading as (
+    select p.polpermissive, exists (
+      select from pg_depend d
+      where d.classid = 'pg_policy'::regclass and d.objid = p.oid
+        and d.refclassid = 'pg_proc'::regclass and d.refobjid = 'behalf.allows(regclass, text, name)'::regprocedure
+    ) as guards
+    from pg_policy p
+    where p.polrelid = relation and p.polcmd in ('r', '*')
+      and p.polroles && array[0::oid, (select r.oid from pg_roles r where r.rolname = 'behalf_agents')]
+  )
+  select coalesce(bool_or(guards and not polpermissive), false)
+    or (coalesce(bool_and(guards) filter (where polpermissive), false)
+      and not exists (
+        -- A permissive policy for the agent role itself, or for another group of it, would open a way past them.
+        select from pg_policy p
+        where p.polrelid = relation and p.polcmd in ('r', '*') and p.polpermissive
+          and not p.polroles && array[0::oid, (select r.oid from pg_roles r where r.rolname = 'behalf_agents')]
+          and exists (
+            select from behalf.agent_roles a join pg_roles r on r.rolname = a.role, unnest(p.polroles) as g (oid)
+            where pg_has_role(r.oid, g.oid, 'usage'))))
+  from reading
+$$;
+
+create or replace function behalf.version() returns integer
+language sql immutable parallel safe
+return 1;
+
+create or replace function behalf.preflight(wanted_version integer) returns table (problem text)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('the kit in the database has version %s, the adapter needs %s: install the kit that came with the adapter',
+    behalf.version(), wanted_version)
+  where behalf.version() <> wanted_version
+  union all
+  select format('login %I: %s', session_user, p.problem) from behalf.login_problems(session_user) p
+  union all
+  select format('login %I was not made a gateway: select behalf.add_gateway(%L)', session_user, session_user)
+  where not exists (select from behalf.gateways g where g.login = session_user)
+  union all
+  select format('role %I is a member of behalf_owner and can be anybody: revoke behalf_owner from %I', r.rolname, r.rolname)
+  from pg_auth_members m join pg_roles r on r.oid = m.member join pg_roles g on g.oid = m.roleid
+  where g.rolname = 'behalf_owner'
+    -- From 16 on, who made a role without being a superuser keeps a membership that neither inherits nor sets.
+    and (coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true) or coalesce((to_jsonb(m) ->> 'set_option')::boolean, true))
+  union all
+  select format('login %I may write to %s: revoke it', session_user, c.oid::regclass)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'v', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+    and has_schema_privilege(session_user, n.oid, 'usage')
+    and (has_any_column_privilege(session_user, c.oid, 'insert, update')
+      or has_table_privilege(session_user, c.oid, 'delete, truncate'))
+  union all
+  select format('login %I may read %s: revoke it', session_user, c.oid::regclass)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where not exists (select from behalf.exposed e where e.relation = c.oid)
+    and c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+    and has_schema_privilege(session_user, n.oid, 'usage')
+    and has_any_column_privilege(session_user, c.oid, 'select')
+  union all
+  select 'this database has no audience: select behalf.set_audience(...)'
+  from behalf.settings s where s.audience is null
+  union all
+  select 'no issuer has a key: see behalf.put_keys()'
+  where not exists (select from behalf.issuer_keys)
+  union all
+  select 'no human can get a role: see behalf.map_role()'
+  where not exists (select from behalf.role_map)
+  union all
+  -- An agent role that could do more than its grants.
+  select format('agent role %I is missing: select behalf.add_agent_role(%L)', a.role, a.role)
+  from behalf.agent_roles a where not exists (select from pg_roles r where r.rolname = a.role)
+  union all
+  select format('agent role %I has an attribute that no agent may have: '
+    'alter role %I nologin nosuperuser nobypassrls nocreaterole nocreatedb noreplication', r.rolname, r.rolname)
+  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  where r.rolcanlogin or r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication
+  union all
+  select format('agent role %I does not inherit behalf_agents, so the guards do not apply to it: select behalf.add_agent_role(%L)',
+    r.rolname, r.rolname)
+  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  where not pg_has_role(r.oid, 'behalf_agents', 'usage')
+  union all
+  select format('agent role %I is a member of %I, which reaches past policies: revoke %I from %I', r.rolname, g.rolname, g.rolname, r.rolname)
+  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  join pg_roles g on g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'usage')
+  where g.rolname ~ '^pg_' or g.rolname in ('behalf_owner', 'behalf_keysync')
+  union all
+  select format('the sandbox of agent role %I is missing or was altered: select behalf.add_agent_role(%L)', r.rolname, r.rolname)
+  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  where 2 <> (
+    select count(*)
+    from pg_proc f
+    where f.pronamespace = 'behalf_sandbox'::regnamespace
+      and (f.proname, f.proargtypes) in ((a.role || '_open', '25'), (a.role || '_fetch', '23 20'))
+      and f.proowner = r.oid and f.prosecdef and f.provolatile = 's' and f.proconfig @> array['TimeZone=UTC']
+      and not exists (
+        select from aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) g
+        where g.grantee not in (r.oid, (select o.oid from pg_roles o where o.rolname = 'behalf_owner'))))
+  union all
+  -- Owners pass by row level security unless it is forced.
+  select format('agent role %I has the rights of the owner of %s, whom its policies do not bind: '
+    'revoke %I from %I, or alter table %s force row level security',
+    r.rolname, c.oid::regclass, pg_get_userbyid(c.relowner), r.rolname, c.oid::regclass)
+  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  join pg_class c on c.relkind in ('r', 'p') and c.relrowsecurity and not c.relforcerowsecurity
+    and pg_has_role(r.oid, c.relowner, 'usage')
+  union all
+  -- What an agent role may read without a guard.
+  select format('agent role %I may read %s, %s', r.rolname, c.oid::regclass,
+    case
+      when c.relkind = 'm' then 'a materialized view, whose rows were chosen for its owner and not for the human: revoke it'
+      when c.relkind = 'f' then 'a foreign table, which row level security does not reach: revoke it'
+      when c.relkind = 'v' then format('a view that reads as its owner and not as the human: alter view %s set (security_invoker = true)', c.oid::regclass)
+      when not c.relrowsecurity then format('which has row level security off: alter table %s enable row level security, or behalf.expose(%L, ''why'')', c.oid::regclass, c.oid::regclass)
+      else format('which has no guard: select behalf.guard(%L), or behalf.expose(%L, ''why'')', c.oid::regclass, c.oid::regclass)
+    end)
+  from behalf.agent_roles a
+  join pg_roles r on r.rolname = a.role
+  cross join pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+    and not exists (select from behalf.exposed e where e.relation = c.oid)
+    and has_schema_privilege(r.oid, n.oid, 'usage')
+    and has_any_column_privilege(r.oid, c.oid, 'select')
+    and case c.relkind
+      when 'v' then not exists (
+        select from pg_options_to_table(c.reloptions) o
+        where o.option_name = 'security_invoker' and o.option_value::boolean)
+      when 'm' then true
+      when 'f' then true
+      else not c.relrowsecurity or not behalf.guarded(c.oid)
+    end
+$$;

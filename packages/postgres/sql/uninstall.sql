@@ -1,0 +1,110 @@
+-- Removes the kit without a trace: guards, schemas, roles. Run it as a superuser, in one transaction
+-- (psql -1 -v ON_ERROR_STOP=1 -f uninstall.sql). It refuses, and changes nothing, while a policy, view
+-- or function of yours still uses the kit, because dropping a policy of yours could show rows to somebody.
+-- Agent roles and gateway logins stay: they may own or hold things that are yours.
+do $$
+declare
+  item record;
+  users text;
+begin
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  if to_regnamespace('behalf') is null then
+    raise notice 'behalf: the kit is not installed';
+    return;
+  end if;
+
+  for item in
+    select p.polname, p.polrelid::regclass as relation
+    from pg_catalog.pg_policy p
+    where p.polname in ('behalf_guard_read', 'behalf_guard_create', 'behalf_guard_update', 'behalf_guard_delete')
+  loop
+    execute pg_catalog.format('drop policy %I on %s', item.polname, item.relation);
+  end loop;
+
+  select pg_catalog.string_agg(distinct pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid), ', ')
+  into users
+  from pg_catalog.pg_depend d
+  where d.deptype = 'n'
+    and (d.refclassid, d.refobjid) in (
+      select 'pg_catalog.pg_proc'::pg_catalog.regclass, f.oid from pg_catalog.pg_proc f
+      where f.pronamespace in (to_regnamespace('behalf'), to_regnamespace('behalf_sandbox'))
+      union all
+      select 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid from pg_catalog.pg_class c
+      where c.relnamespace = to_regnamespace('behalf')
+      union all
+      select 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid from pg_catalog.pg_type t
+      where t.typnamespace = to_regnamespace('behalf'))
+    -- What lies in the kit's own schemas goes with them.
+    and not exists (
+      select from pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) i
+      where i.schema in ('behalf', 'behalf_sandbox') or i.identity like 'behalf.%' or i.identity like '% on behalf.%');
+  if users is not null then
+    raise exception 'behalf: still in use: %', users
+      using hint = 'Drop or change these first; nothing was removed.';
+  end if;
+
+  -- The server does not know what a function calls whose body is text. Policies may rest on it all the same.
+  select string_agg(f.oid::regprocedure::text, ', ') into users
+  from pg_catalog.pg_proc f
+  where f.pronamespace not in (to_regnamespace('behalf'), to_regnamespace('behalf_sandbox'))
+    and f.prosrc ~* '\mbehalf"?\s*\.\s*"?(claim|claims|allows|whoami)\M';
+  if users is not null then
+    raise exception 'behalf: still called by: %', users
+      using hint = 'Drop or change these functions first; nothing was removed.';
+  end if;
+
+  select string_agg(pg_describe_object(o.classid, o.objid, 0), ', ') into users
+  from (
+    -- What somebody keeps in the kit's schemas.
+    select 'pg_class'::regclass as classid, c.oid as objid from pg_class c
+    where c.relnamespace = to_regnamespace('behalf') and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relowner <> 'behalf_owner'::regrole
+      or c.relnamespace = to_regnamespace('behalf_sandbox')
+    union all
+    select 'pg_proc'::regclass, f.oid from pg_proc f
+    where f.pronamespace = to_regnamespace('behalf') and f.proowner <> 'behalf_owner'::regrole
+      or f.pronamespace = to_regnamespace('behalf_sandbox')
+        and not exists (select from behalf.agent_roles a where f.proname in (a.role || '_open', a.role || '_fetch'))
+    union all
+    -- What the kit's roles own elsewhere: `drop owned` below would take it along.
+    select d.classid, d.objid from pg_shdepend d
+    where d.deptype = 'o' and d.refclassid = 'pg_authid'::regclass
+      and d.refobjid in ('behalf_owner'::regrole, 'behalf_agents'::regrole, 'behalf_keysync'::regrole)
+      and d.dbid in (0, (select oid from pg_database where datname = current_database()))
+      and not exists (
+        select from pg_identify_object(d.classid, d.objid, 0) i
+        where i.schema in ('behalf', 'behalf_sandbox')
+          or i.type = 'schema' and i.name in ('behalf', 'behalf_sandbox')
+          or i.type = 'default acl')
+  ) o;
+  if users is not null then
+    raise exception 'behalf: not of the kit, but in its schemas or owned by its roles: %', users
+      using hint = 'Move these elsewhere or give them another owner first; nothing was removed.';
+  end if;
+
+  select pg_catalog.string_agg(pg_catalog.format('policy %I on %s', p.polname, p.polrelid::regclass), ', ')
+  into users
+  from pg_catalog.pg_policy p
+  where (select oid from pg_catalog.pg_roles where rolname = 'behalf_agents') = any (p.polroles);
+  if users is not null then
+    raise exception 'behalf: still written for behalf_agents: %', users
+      using hint = 'Drop or change these policies first; nothing was removed.';
+  end if;
+
+  drop schema behalf_sandbox cascade;
+  drop schema behalf cascade;
+  -- Grants to the kit's roles on objects of yours.
+  drop owned by behalf_agents, behalf_keysync, behalf_owner;
+
+  -- Roles belong to the whole server: while another of its databases has the kit, they stay.
+  if exists (
+    select from pg_catalog.pg_shdepend d
+    where d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+      and d.refobjid in (select oid from pg_catalog.pg_roles
+        where rolname in ('behalf_agents', 'behalf_keysync', 'behalf_owner'))
+  ) then
+    raise notice 'behalf: the roles behalf_owner, behalf_agents and behalf_keysync stay, because another database uses them';
+  else
+    drop role behalf_agents, behalf_keysync, behalf_owner;
+  end if;
+end
+$$;

@@ -1,0 +1,57 @@
+/**
+ * The parts of `pg` that the adapter uses, by structure: the caller brings the pool, and this package
+ * does not import the driver. `new pg.Pool(...)` of pg 8.16 or later fits.
+ */
+export interface PgPool {
+  connect(): Promise<PgClient>;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  readonly totalCount?: number;
+  readonly options?: { readonly max?: number; readonly pipeline?: boolean | undefined };
+}
+
+/** A checked-out `pg` client. */
+export interface PgClient {
+  query(submittable: PgSubmittable): unknown;
+  release(error?: Error | boolean): void;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  removeListener(event: "error", listener: (error: Error) => void): unknown;
+  getTypeParser(typeId: number, format: "text"): (text: string) => unknown;
+  readonly connection: PgConnection;
+  readonly processID?: number | null;
+  readonly secretKey?: number | null;
+  readonly host?: string;
+  readonly port?: number;
+}
+
+/** The protocol half of a `pg` client. Its types still ask for `more`, which pg 8 does not look at. */
+export interface PgConnection {
+  readonly stream: { cork(): void; uncork(): void; destroy(error?: Error): unknown };
+  parse(message: { name: string; text: string }, more: boolean): void;
+  bind(
+    message: { portal?: string; statement?: string; binary?: string; values?: (string | null)[] },
+    more: boolean,
+  ): void;
+  describe(message: { type: "P" | "S"; name: string }, more: boolean): void;
+  execute(message: { portal?: string; rows?: string }, more: boolean): void;
+  close(message: { type: "P" | "S"; name: string }, more: boolean): void;
+  sync(): void;
+}
+
+/** What `client.query` takes beside texts: an object that speaks the protocol itself. */
+export interface PgSubmittable {
+  submit(connection: PgConnection): Error | null;
+  handleRowDescription(message: { readonly fields: readonly PgField[] }): void;
+  handleDataRow(message: { readonly fields: readonly (string | null)[] }): void;
+  handleCommandComplete(message: { readonly text: string }): void;
+  handlePortalSuspended(): void;
+  handleEmptyQuery(): void;
+  handleCopyInResponse(): void;
+  handleCopyData(): void;
+  handleError(error: Error): void;
+  handleReadyForQuery(): void;
+}
+
+export interface PgField {
+  readonly name: string;
+  readonly dataTypeID: number;
+}

@@ -1,0 +1,204 @@
+import { BehalfError } from "@behalf/core";
+
+import type { PgClient, PgPool } from "./pg-structure.ts";
+import { PostgresBatch, type PreparedNames, type Step, type StepResult } from "./postgres-batch.ts";
+import { cancelRunning } from "./postgres-cancel.ts";
+import { type CallClock, orStopped } from "./postgres-clock.ts";
+import { mapPostgresError } from "./postgres-errors.ts";
+import { reset, rollback } from "./postgres-steps.ts";
+
+/** How long a cancelled statement or a clean-up may take before the connection is cut, in milliseconds. */
+const GRACE_MS = 1_000;
+
+/** How long the server may take to obey a cancel before it is asked again, in milliseconds. */
+const CANCEL_AGAIN_MS = 50;
+
+/** What the adapter knows of one connection of the pool, for as long as it lives. */
+interface ConnectionState {
+  readonly prepared: PreparedNames | null;
+  backendStart: string | null;
+}
+
+/** A connection while it serves one call of one human. */
+export interface Connection {
+  readonly client: PgClient;
+  readonly state: ConnectionState;
+  /** One write, one round trip. Rejects as soon as the call has to end. */
+  send(steps: readonly Step[]): Promise<readonly StepResult[]>;
+  /** Says that the last batch ended the transaction and reset the session. */
+  cleaned(): void;
+}
+
+export interface Connections {
+  /** Lends a connection to `work` and sees to it that nothing of the human stays on it. */
+  use<T>(clock: CallClock, work: (connection: Connection) => Promise<T>): Promise<T>;
+  /** Resolves when no connection is being cleaned or cut any more. */
+  settled(): Promise<void>;
+}
+
+/**
+ * @param preparedStatements whether infrastructure statements get names; `false` for PgBouncer in
+ *   transaction mode before 1.21, which loses them
+ */
+export function connections(pool: PgPool, preparedStatements: boolean): Connections {
+  const states = new WeakMap<PgClient, ConnectionState>();
+  const retiring = new Set<Promise<void>>();
+  let lent = 0;
+
+  // Without a listener the loss of an idle connection would end the process.
+  pool.on("error", ignore);
+
+  async function checkout(clock: CallClock): Promise<PgClient> {
+    const pending = pool.connect();
+    try {
+      return await orStopped(pending, clock);
+    } catch (error) {
+      // The connection may still arrive; nothing ran on it.
+      pending.then((client) => client.release(), ignore);
+      const reason = clock.stopped;
+      if (!reason) throw mapPostgresError(error, "connect");
+      const busy = lent >= (pool.options?.max ?? Number.POSITIVE_INFINITY);
+      if (reason.code !== "timeout" || busy) throw reason;
+      throw noConnection();
+    }
+  }
+
+  async function retire(client: PgClient, batch: PostgresBatch | null): Promise<void> {
+    if (batch) {
+      // The server must stop working for a human who is gone. The connection is never used again, so a
+      // cancel that arrives late hits nobody.
+      const settled = Promise.race([batch.done.then(yes, yes), sleep(GRACE_MS).then(yes)]);
+      do {
+        await cancelRunning(client, GRACE_MS);
+        // The server forgets a cancel that arrives between two statements of the batch: ask again.
+      } while (!(await Promise.race([settled, sleep(CANCEL_AGAIN_MS)])));
+    }
+    client.connection.stream.destroy();
+    client.release(true);
+  }
+
+  return {
+    async use(clock, work) {
+      const client = await checkout(clock);
+      lent += 1;
+      let state = states.get(client);
+      if (!state) {
+        state = {
+          prepared: preparedStatements ? { names: new Set(), uncertain: false } : null,
+          backendStart: null,
+        };
+        states.set(client, state);
+      }
+      client.on("error", ignore);
+      let running: PostgresBatch | null = null;
+      let used = false;
+      let clean = true;
+      // A callback may keep its session and use it when the connection serves somebody else.
+      let live = true;
+
+      const send = async (steps: readonly Step[]) => {
+        if (!live) throw ended();
+        clock.check();
+        const batch = new PostgresBatch(steps, state.prepared);
+        running = batch;
+        used = true;
+        clean = false;
+        client.query(batch);
+        try {
+          const results = await orStopped(batch.done, clock);
+          running = null;
+          if (!live) throw ended();
+          return results;
+        } catch (error) {
+          // Only a server that has answered leaves the connection free for a clean-up.
+          if (!clock.stopped) running = null;
+          throw error;
+        }
+      };
+
+      try {
+        return await work({
+          client,
+          state,
+          send,
+          cleaned() {
+            clean = true;
+          },
+        });
+      } finally {
+        live = false;
+        lent -= 1;
+        client.removeListener("error", ignore);
+        if (running) {
+          client.on("error", ignore);
+          track(retire(client, running));
+        } else if (!used || clean) {
+          client.release();
+        } else {
+          await restore(client, state);
+        }
+      }
+    },
+    async settled() {
+      await Promise.all(retiring);
+    },
+  };
+
+  async function restore(client: PgClient, state: ConnectionState): Promise<void> {
+    client.on("error", ignore);
+    const batch = new PostgresBatch([rollback, reset()], state.prepared);
+    let failed = false;
+    try {
+      client.query(batch);
+      await Promise.race([
+        batch.done,
+        sleep(GRACE_MS).then(() => {
+          throw new Error("the clean-up took too long");
+        }),
+      ]);
+    } catch {
+      failed = true;
+    }
+    if (failed) {
+      // A clean-up that did not succeed: the connection is cut, never returned.
+      batch.done.catch(ignore);
+      await retire(client, null);
+    } else {
+      client.removeListener("error", ignore);
+      client.release();
+    }
+  }
+
+  function track(work: Promise<void>): void {
+    retiring.add(work);
+    void work.finally(() => retiring.delete(work));
+  }
+}
+
+/** A deadline that passed before there was a connection says something about the server, not about the statement. */
+export function noConnection(): BehalfError {
+  return new BehalfError(
+    "backend.unavailable",
+    "[postgres] no connection could be made before the deadline; check that the server can be reached",
+    { backend: "postgres", reason: "connect_timeout" },
+  );
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds).unref();
+  });
+}
+
+function yes(): true {
+  return true;
+}
+
+function ended(): BehalfError {
+  return new BehalfError(
+    "closed",
+    "[postgres] the call has ended; use the session inside its callback",
+  );
+}
+
+function ignore(): void {}

@@ -1,0 +1,91 @@
+import { BehalfError } from "@behalf/core";
+import { describe, expect, it } from "vitest";
+
+import { isServerError, isStaleTicket, mapPostgresError } from "./postgres-errors.ts";
+
+function serverError(code: string, more: object = {}): Error {
+  return Object.assign(new Error("the server's words"), { code, severity: "ERROR", ...more });
+}
+
+describe("mapPostgresError", () => {
+  it.each([
+    ["42601", "statement.refused"],
+    ["42P01", "statement.refused"],
+    ["42501", "backend.denied"],
+    ["25006", "backend.denied"],
+    ["0A000", "statement.refused"],
+    ["57014", "timeout"],
+    ["57P01", "backend.unavailable"],
+    ["22012", "backend.failed"],
+    ["53100", "backend.failed"],
+    ["XX000", "backend.failed"],
+    ["ZB001", "identity.rejected"],
+    ["ZB002", "identity.expired"],
+    ["ZB004", "identity.revoked"],
+    ["ZB005", "backend.denied"],
+    ["ZB010", "backend.identity_mismatch"],
+  ])("maps SQLSTATE %s to %s and keeps it", (sqlstate, code) => {
+    expect(mapPostgresError(serverError(sqlstate), "call")).toMatchObject({
+      code,
+      nativeCode: sqlstate,
+      backend: "postgres",
+    });
+  });
+
+  it("keeps the message and the hint, and neither DETAIL nor CONTEXT nor the driver's error", () => {
+    const error = mapPostgresError(
+      serverError("23505", {
+        hint: "try another",
+        detail: "Key (email)=(bob@example.com) already exists.",
+        where: "SQL statement with bob@example.com",
+      }),
+      "call",
+    );
+    expect(error.message).toBe("[postgres] the server's words (try another)");
+    expect(error.cause).toBeUndefined();
+    expect(error.reason).toBeUndefined();
+  });
+
+  it("takes the reason from DETAIL only for the kit's own refusals", () => {
+    expect(mapPostgresError(serverError("ZB001", { detail: "audience" }), "call").reason).toBe(
+      "audience",
+    );
+  });
+
+  it("calls every failure to connect unavailable, and says what to check", () => {
+    for (const error of [
+      serverError("28P01"),
+      serverError("53300"),
+      Object.assign(new Error("x"), { code: "ECONNREFUSED" }),
+    ]) {
+      const mapped = mapPostgresError(error, "connect");
+      expect(mapped.code).toBe("backend.unavailable");
+      expect(mapped.message).toContain("password");
+    }
+  });
+
+  it("calls a lost connection unavailable, with no effect", () => {
+    const mapped = mapPostgresError(
+      Object.assign(new Error("reset"), { code: "ECONNRESET" }),
+      "call",
+    );
+    expect(mapped).toMatchObject({
+      code: "backend.unavailable",
+      nativeCode: "ECONNRESET",
+      effect: "none",
+    });
+  });
+
+  it("leaves our own errors as they are", () => {
+    const ours = new BehalfError("cancelled", "stopped");
+    expect(mapPostgresError(ours, "call")).toBe(ours);
+  });
+});
+
+it("knows a server's answer from a broken connection", () => {
+  expect(isServerError(serverError("42601"))).toBe(true);
+  expect(isServerError(Object.assign(new Error("x"), { code: "ECONNRESET" }))).toBe(false);
+  expect(isServerError("42601")).toBe(false);
+  expect(isStaleTicket(serverError("ZB008"))).toBe(true);
+  expect(isStaleTicket(serverError("ZB001"))).toBe(false);
+});

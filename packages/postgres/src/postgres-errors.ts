@@ -1,0 +1,121 @@
+import { BehalfError, type BehalfErrorCode } from "@behalf/core";
+
+/** The fields of a server error that the adapter reads. `pg` and postgres.js both have them. */
+interface ServerError extends Error {
+  readonly code: string;
+  readonly severity: string;
+  readonly detail?: string;
+  readonly hint?: string;
+}
+
+/** SQLSTATEs of the in-database kit (class ZB). */
+const KIT: Readonly<Record<string, BehalfErrorCode>> = {
+  ZB001: "identity.rejected",
+  ZB002: "identity.expired",
+  ZB003: "identity.rejected",
+  ZB004: "identity.revoked",
+  ZB005: "backend.denied",
+  ZB006: "identity.not_yet_valid",
+  ZB007: "configuration",
+  ZB008: "identity.rejected",
+  ZB009: "task.scope_exceeded",
+  ZB010: "backend.identity_mismatch",
+};
+
+const CODES: Readonly<Record<string, BehalfErrorCode>> = {
+  // Authorisation
+  "42501": "backend.denied",
+  // The transaction is READ ONLY.
+  "25006": "backend.denied",
+  // A deadline of the server, or a cancel that the adapter did not send.
+  "57014": "timeout",
+  "25P03": "timeout",
+  "25P04": "timeout",
+  // The server goes away or is not there yet.
+  "57P01": "backend.unavailable",
+  "57P02": "backend.unavailable",
+  "57P03": "backend.unavailable",
+  "57P05": "backend.unavailable",
+};
+
+const CLASSES: Readonly<Record<string, BehalfErrorCode>> = {
+  // connection exception, invalid authorization, invalid catalog name, insufficient resources
+  "08": "backend.unavailable",
+  "28": "backend.unavailable",
+  "3D": "backend.unavailable",
+  "53": "backend.failed",
+  // syntax error or access rule violation
+  "42": "statement.refused",
+  // feature not supported, invalid cursor definition, active SQL transaction
+  "0A": "statement.refused",
+  "25": "statement.refused",
+  "2D": "statement.refused",
+};
+
+/** Whether the error came from the server as an answer to a statement, so that the connection still lives. */
+export function isServerError(error: unknown): error is ServerError {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    "severity" in error &&
+    typeof error.severity === "string"
+  );
+}
+
+/** Whether the database no longer takes this ticket, and the human has to be proved by the token again. */
+export function isStaleTicket(error: unknown): boolean {
+  return isServerError(error) && error.code === "ZB008";
+}
+
+/**
+ * Translates an error of the driver, the socket or the server. Pure.
+ *
+ * The server's message is kept, because an agent can act on it; DETAIL and CONTEXT are not, because they
+ * can hold values of rows, and neither is the driver's error object.
+ *
+ * @param phase whether the connection was still being made: every refusal there is `backend.unavailable`
+ */
+export function mapPostgresError(error: unknown, phase: "connect" | "call"): BehalfError {
+  if (BehalfError.isInstance(error)) return error;
+  const nativeCode = codeOf(error);
+  const facts = {
+    backend: "postgres",
+    ...(nativeCode === undefined ? {} : { nativeCode }),
+  };
+  if (phase === "connect") {
+    return new BehalfError(
+      "backend.unavailable",
+      `[postgres] no connection could be made${nativeCode === undefined ? "" : ` (${nativeCode})`}; ` +
+        "check that the server runs and that the pool's host, login and password are right",
+      facts,
+    );
+  }
+  if (!isServerError(error)) {
+    return new BehalfError(
+      "backend.unavailable",
+      `[postgres] the connection was lost during the call${nativeCode === undefined ? "" : ` (${nativeCode})`}; it read only, so it is safe to try again`,
+      facts,
+    );
+  }
+  const kit = KIT[error.code];
+  if (kit !== undefined) {
+    return new BehalfError(kit, withHint(error), {
+      ...facts,
+      ...(error.detail === undefined ? {} : { reason: error.detail }),
+    });
+  }
+  const code = CODES[error.code] ?? CLASSES[error.code.slice(0, 2)] ?? "backend.failed";
+  return new BehalfError(code, withHint(error), facts);
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
+}
+
+function withHint(error: ServerError): string {
+  const text = error.hint === undefined ? error.message : `${error.message} (${error.hint})`;
+  return `[postgres] ${text}`;
+}

@@ -1,0 +1,65 @@
+import { createHash } from "node:crypto";
+
+import { Secret, type Identity, type SubjectRef } from "@behalf/core";
+import { LRUCache } from "lru-cache";
+
+/** Tickets are given up this long before the database would refuse them, in milliseconds. */
+const SKEW_MS = 2_000;
+
+/** What proves the human to the database: its ticket where there is one, else the token. */
+export interface Proof {
+  readonly secret: Secret;
+  readonly kind: "ticket" | "token";
+}
+
+/** Tickets of the humans that call through this process. */
+export interface Tickets {
+  /** The ticket that this token led to, or the token. */
+  proof(token: Secret): Proof;
+  /** @param expiresAtMs when the database will refuse it, in milliseconds since the epoch */
+  keep(token: Secret, identity: Identity, ticket: string, expiresAtMs: number): void;
+  drop(token: Secret): void;
+  invalidate(subject: SubjectRef): void;
+  clear(): void;
+}
+
+interface Entry {
+  readonly ticket: Secret;
+  readonly issuer: string;
+  readonly subject: string;
+}
+
+/**
+ * Keeps tickets by the SHA-256 of the token that they came from, so that another token of the same human
+ * (another actor, another audience, newer claims) never gets this one's ticket.
+ *
+ * @param max most tickets that are kept; 10,000 take about 20 MB at 2 kB each
+ */
+export function tickets(max: number): Tickets {
+  const cache = new LRUCache<string, Entry>({ max });
+  const keyOf = (token: Secret) => createHash("sha256").update(token.reveal()).digest("base64");
+  return {
+    proof(token) {
+      const entry = cache.get(keyOf(token));
+      return entry ? { secret: entry.ticket, kind: "ticket" } : { secret: token, kind: "token" };
+    },
+    keep(token, identity, ticket, expiresAtMs) {
+      const ttl = Math.floor(expiresAtMs - Date.now() - SKEW_MS);
+      if (ttl <= 0) return;
+      const { issuer, subject } = identity;
+      cache.set(keyOf(token), { ticket: new Secret(ticket), issuer, subject }, { ttl });
+    },
+    drop(token) {
+      cache.delete(keyOf(token));
+    },
+    invalidate({ issuer, subject }) {
+      // A scan, not an index: revocation is rare, and 10,000 entries take well under a millisecond.
+      for (const [key, entry] of cache.entries()) {
+        if (entry.issuer === issuer && entry.subject === subject) cache.delete(key);
+      }
+    },
+    clear() {
+      cache.clear();
+    },
+  };
+}
