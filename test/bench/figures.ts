@@ -1,0 +1,67 @@
+import { writeFile } from "node:fs/promises";
+
+/** One measured figure and the bar that it is held to. */
+export interface Figure {
+  readonly id: string;
+  /** The median. */
+  readonly figure: number;
+  readonly unit: string;
+  readonly min: number;
+  readonly max: number;
+  /** What the figure must not exceed, or `null` where there is none. */
+  readonly bar: number | null;
+  readonly holds: boolean | null;
+  readonly evidence: "live" | "independent engine" | "emulated";
+}
+
+/** Makes a figure of the values of interleaved rounds. */
+export function figure(
+  id: string,
+  unit: string,
+  values: readonly number[],
+  bar: number | null = null,
+): Figure {
+  const sorted = values.toSorted((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  return {
+    id,
+    figure: round(median),
+    unit,
+    min: round(sorted[0] ?? Number.NaN),
+    max: round(sorted.at(-1) ?? Number.NaN),
+    bar,
+    holds: bar === null ? null : median <= bar,
+    evidence: "independent engine",
+  };
+}
+
+/** Prints the table and, where a file is named, writes the same as JSON. */
+export async function report(figures: readonly Figure[], file: string | undefined): Promise<void> {
+  console.table(
+    Object.fromEntries(
+      figures.map(({ id, figure: median, unit, min, max, bar, holds }) => [
+        id,
+        {
+          median,
+          unit,
+          min,
+          max,
+          bar: bar ?? "",
+          holds: holds === null ? "" : holds ? "yes" : "NO",
+        },
+      ]),
+    ),
+  );
+  if (file !== undefined) await writeFile(file, `${JSON.stringify(figures, null, 2)}\n`);
+}
+
+/** Milliseconds of one asynchronous piece of work. */
+export async function milliseconds(work: () => Promise<unknown>): Promise<number> {
+  const before = performance.now();
+  await work();
+  return performance.now() - before;
+}
+
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}

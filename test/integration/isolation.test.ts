@@ -1,0 +1,195 @@
+import { BehalfError } from "@behalf/core";
+import { expect, inject, it } from "vitest";
+
+import { type Human, HUMANS, makeWorld } from "../support/world.ts";
+
+const CALLS = Number(process.env["BEHALF_ISOLATION_CALLS"] ?? 20_000);
+const SEED = Number(process.env["BEHALF_SEED"] ?? 20_261_123);
+const WORKERS = 8;
+
+/** A small generator with a kept seed: mulberry32. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let value = Math.imul(state ^ (state >>> 15), 1 | state);
+    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/**
+ * Makes the database count, for each human and organisation, the rows that the policy let through. The
+ * counts are the server's own function statistics: they survive the ROLLBACK of the reads, and a
+ * connection of the test's own reads them.
+ */
+const OBSERVER = `
+  create schema observer;
+  do $$
+  declare pair record;
+  begin
+    for pair in
+      select human, org from unnest(array['alice', 'bob', 'carol', 'dan']) human,
+        unnest(array['acme', 'globex', 'initech', 'umbrella']) org
+    loop
+      execute format('create function observer.%I() returns boolean language plpgsql as $f$begin return true; end$f$',
+        pair.human || ' saw ' || pair.org);
+    end loop;
+  end $$;
+  create function observer.saw(human text, org text) returns boolean language plpgsql as $$
+  declare answer boolean;
+  begin
+    execute format('select observer.%I()', human || ' saw ' || org) into answer;
+    return answer;
+  end $$;
+  grant usage on schema observer to behalf_agents;
+  drop policy agents_read on orders;
+  create policy agents_read on orders for select to behalf_agents using (
+    org_id = (select behalf.claim('org_id')) and observer.saw((select behalf.claim('sub')), org_id));
+`;
+
+/** Four humans over two connections, in every way that a call can end. */
+it(
+  `shows nobody another human's row in ${CALLS} interleaved calls over 2 connections`,
+  { timeout: 400_000 },
+  async () => {
+    await using world = await makeWorld({ url: inject("postgresUrl") });
+    await world.admin.query(OBSERVER);
+    await world.admin.query(`alter database ${world.names.database} set track_functions = 'all'`);
+    const pool = world.pool({ max: 2 });
+    const shop = world.adapter({ pool });
+    const next = random(SEED);
+    const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T;
+    const humans = Object.keys(HUMANS) as Human[];
+    const endings = [
+      "returns",
+      "returns",
+      "returns",
+      "returns",
+      "refused",
+      "fails",
+      "aborts",
+      "timeout",
+      "throws",
+      "residue",
+    ] as const;
+    const ended: Record<string, number> = {};
+    const foreign: string[] = [];
+    let stray = 0;
+    let left = CALLS;
+
+    const tokens = Object.fromEntries(
+      await Promise.all(humans.map(async (human) => [human, await world.token(human)] as const)),
+    );
+
+    async function one(): Promise<void> {
+      const human = pick(humans);
+      const ending = pick(endings);
+      const org = HUMANS[human].org;
+      const delegation = await world.front.delegate(tokens[human]);
+      const look = `select org_id, current_setting('behalf.left', true), (select behalf.claim('sub')) from orders limit 3`;
+      let outcome = "ok";
+      const check = (rows: readonly (readonly unknown[])[]) => {
+        if (rows.length === 0) stray += 1;
+        for (const [seen, residue, subject] of rows) {
+          if (seen !== org || subject !== human || (residue !== null && residue !== "")) {
+            foreign.push(
+              `${human} saw ${String(seen)} as ${String(subject)} with ${String(residue)}`,
+            );
+          }
+        }
+      };
+      try {
+        switch (ending) {
+          case "returns":
+            check((await shop.query(delegation, look)).rows);
+            break;
+          case "refused":
+            await shop.query(delegation, "select set_config('role', 'postgres', true)");
+            break;
+          case "fails":
+            await shop.query(
+              delegation,
+              "select set_config('behalf.left', org_id, false), 1 / (id - id) from orders",
+            );
+            break;
+          case "aborts": {
+            const stop = new AbortController();
+            setTimeout(() => stop.abort(), next() * 4);
+            const { rows } = await shop.query(
+              delegation,
+              "select org_id, null, behalf.claim('sub'), pg_sleep(0.002) from orders limit 2",
+              { signal: stop.signal },
+            );
+            check(rows);
+            break;
+          }
+          case "timeout":
+            await shop.query(delegation, "select org_id, pg_sleep(0.02) from orders limit 2", {
+              deadlineMs: 10 + Math.floor(next() * 20),
+            });
+            break;
+          case "throws":
+            await shop.run(delegation, async (session) => {
+              check((await session.query(look)).rows);
+              throw new Error("thrown by the caller");
+            });
+            break;
+          case "residue":
+            await shop.query(
+              delegation,
+              "select set_config('behalf.left', org_id, false), set_config('behalf.seal', 'x', false), pg_advisory_lock_shared(id) from orders limit 2",
+            );
+            break;
+        }
+      } catch (error) {
+        outcome = BehalfError.isInstance(error) ? error.code : (error as Error).message;
+      }
+      const key = `${ending}: ${outcome}`;
+      ended[key] = (ended[key] ?? 0) + 1;
+    }
+
+    await Promise.all(
+      Array.from({ length: WORKERS }, async () => {
+        while (left-- > 0) await one();
+      }),
+    );
+    await shop.close();
+
+    console.log(`seed ${SEED}, ${CALLS} calls: ${JSON.stringify(ended, null, 1)}`);
+    expect(foreign).toEqual([]);
+    expect(stray).toBe(0);
+    // Every way to end did happen, and none ended in a way that it should not.
+    const possible = [
+      "returns: ok",
+      "residue: ok",
+      "refused: backend.denied",
+      "fails: backend.failed",
+      "throws: thrown by the caller",
+      "aborts: cancelled",
+      "timeout: timeout",
+    ];
+    // These depend on the moment: an abort that comes late, a deadline that passes before there is a connection.
+    const perhaps = ["aborts: ok", "timeout: ok", "timeout: backend.unavailable"];
+    for (const ending of possible) expect(ended[ending], ending).toBeGreaterThan(0);
+    expect(Object.keys(ended).filter((key) => ![...possible, ...perhaps].includes(key))).toEqual(
+      [],
+    );
+
+    // As the database saw it, asked on a connection of its own: sessions write their statistics when they end.
+    await pool.end();
+    const { rows: saw } = await world.admin.query<{ funcname: string; calls: string }>(
+      "select funcname, calls from pg_stat_user_functions where schemaname = 'observer' and funcname like '% saw %' and calls > 0 order by 1",
+    );
+    expect(saw.map(({ funcname }) => funcname)).toEqual([
+      "alice saw acme",
+      "bob saw globex",
+      "carol saw initech",
+      "dan saw umbrella",
+    ]);
+    const { rows } = await world.admin.query(
+      "select count(*)::int as locks from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
+    );
+    expect(rows).toEqual([{ locks: 0 }]);
+  },
+);

@@ -1,0 +1,100 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+interface Manifest {
+  readonly name: string;
+  readonly private?: boolean;
+  readonly dependencies?: Record<string, string>;
+  readonly peerDependencies?: Record<string, string>;
+  readonly devDependencies?: Record<string, string>;
+}
+
+/** Who may import whom: docs of the direction are in CONTRIBUTING.md. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  "@behalf/core": [],
+  "@behalf/postgres": ["@behalf/core"],
+  "@behalf/local": [],
+};
+
+const packages = await readdir(join(root, "packages"));
+
+describe.each(packages)("packages/%s", async (folder) => {
+  const manifest = JSON.parse(
+    await readFile(join(root, "packages", folder, "package.json"), "utf8"),
+  ) as Manifest;
+  const sources = (await files(join(root, "packages", folder, "src"))).filter(
+    (file) => !/\.test(-d)?\.ts$/.test(file),
+  );
+  const imported = new Set<string>();
+  for (const file of sources) {
+    const text = await readFile(file, "utf8");
+    for (const [, specifier] of text.matchAll(/(?:from|import\(|^import)\s*"([^"]+)"/gm)) {
+      if (specifier !== undefined && !specifier.startsWith(".") && !specifier.startsWith("node:")) {
+        imported.add(
+          specifier
+            .split("/")
+            .slice(0, specifier.startsWith("@") ? 2 : 1)
+            .join("/"),
+        );
+      }
+    }
+  }
+
+  it("imports only packages of ours that it may", () => {
+    const ours = [...imported].filter((name) => name.startsWith("@behalf/"));
+    expect(ours.filter((name) => !MAY_IMPORT[manifest.name]?.includes(name))).toEqual([]);
+  });
+
+  it("declares exactly what it imports", () => {
+    const declared = { ...manifest.dependencies, ...manifest.peerDependencies };
+    expect([...imported].filter((name) => !(name in declared))).toEqual([]);
+    // A driver is a peer that the caller injects: it need not be imported.
+    expect(Object.keys(manifest.dependencies ?? {}).filter((name) => !imported.has(name))).toEqual(
+      [],
+    );
+  });
+
+  it("has no default export, no enum, no any, and no path into another package", async () => {
+    for (const file of sources) {
+      const text = await readFile(file, "utf8");
+      const where = relative(root, file);
+      expect(text, where).not.toMatch(
+        /^export default\b|^(export )?(const )?enum\b|\bas any\b|: any\b/m,
+      );
+      expect(text, where).not.toMatch(/from "\.\.\/\.\.\//);
+    }
+  });
+});
+
+it("keeps nothing that ships dependent on the local package", async () => {
+  for (const folder of packages) {
+    const manifest = JSON.parse(
+      await readFile(join(root, "packages", folder, "package.json"), "utf8"),
+    ) as Manifest;
+    expect({ ...manifest.dependencies, ...manifest.peerDependencies }).not.toHaveProperty(
+      "@behalf/local",
+    );
+  }
+});
+
+it("pins the PostgreSQL image in one place", async () => {
+  const found: string[] = [];
+  for (const folder of ["docker", "test", "scripts", ".ci"]) {
+    for (const file of await files(join(root, folder))) {
+      if (/\bpostgres:\d/.test(await readFile(file, "utf8"))) found.push(relative(root, file));
+    }
+  }
+  expect(found).toEqual([join("docker", "postgres", "Dockerfile")]);
+});
+
+async function files(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && !entry.parentPath.includes("node_modules"))
+    .map((entry) => join(entry.parentPath, entry.name));
+}

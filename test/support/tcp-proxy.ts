@@ -1,0 +1,77 @@
+import { createServer, connect, type Socket } from "node:net";
+import { once } from "node:events";
+
+/** A TCP proxy that counts what an onlooker on the wire would: writes of the client and round trips. */
+export interface TcpProxy extends AsyncDisposable {
+  readonly port: number;
+  /** Chunks that came from clients since the last reset. */
+  readonly clientWrites: number;
+  /** How often a client spoke after the server had answered, since the last reset. */
+  readonly roundTrips: number;
+  reset(): void;
+  /** From now on: pass bytes on, keep them back without closing, or cut every connection. */
+  mode(mode: "pass" | "hold" | "cut"): void;
+}
+
+export async function tcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
+  let clientWrites = 0;
+  let roundTrips = 0;
+  let mode: "pass" | "hold" | "cut" = "pass";
+  const sockets = new Set<Socket>();
+
+  const server = createServer((client) => {
+    if (mode === "cut") {
+      client.destroy();
+      return;
+    }
+    const upstream = connect(target);
+    let serverSpokeLast = true;
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on("error", () => socket.destroy());
+      socket.on("close", () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+      socket.on("data", (chunk) => {
+        if (socket === client) {
+          clientWrites += 1;
+          if (serverSpokeLast) roundTrips += 1;
+        }
+        serverSpokeLast = socket === upstream;
+        if (mode === "pass") other.write(chunk);
+      });
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the proxy has no port");
+
+  return {
+    port: address.port,
+    get clientWrites() {
+      return clientWrites;
+    },
+    get roundTrips() {
+      return roundTrips;
+    },
+    reset() {
+      clientWrites = 0;
+      roundTrips = 0;
+    },
+    mode(next) {
+      mode = next;
+      if (next === "cut") for (const socket of sockets) socket.destroy();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
