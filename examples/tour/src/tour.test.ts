@@ -1,0 +1,225 @@
+import { spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, test } from "vitest";
+import { agentOf } from "./agent.ts";
+import { alice } from "./people.ts";
+import { printer, type Printer } from "./printing.ts";
+import { prompt } from "./prompt.ts";
+import { startShop, type ShopOptions } from "./shop.ts";
+import { conclude, tour, type TourResult } from "./tour.ts";
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+interface Run {
+  readonly code: number | null;
+  readonly output: string;
+  readonly errors: string;
+  /** What is still in the folder for temporary files. */
+  readonly leftovers: readonly string[];
+}
+
+interface RunOptions {
+  readonly input?: string;
+  /** Sends SIGINT once this was printed, or after so many milliseconds. */
+  readonly interruptAt?: string | number;
+}
+
+/** Runs a program of the tour as people do, with a folder for temporary files of its own. */
+async function run(program: "main.ts" | "try.ts", options: RunOptions = {}): Promise<Run> {
+  const temporary = mkdtempSync(join(tmpdir(), "behalf-tour-test-"));
+  folders.push(temporary);
+  // As root the server runs under another account, which must reach its data.
+  chmodSync(temporary, 0o755);
+  const file = fileURLToPath(new URL(program, import.meta.url));
+  const child = spawn(process.execPath, [file], { env: { ...process.env, TMPDIR: temporary } });
+  let output = "";
+  let errors = "";
+  const { interruptAt } = options;
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    output += text;
+    if (typeof interruptAt === "string" && output.includes(interruptAt)) child.kill("SIGINT");
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
+  if (typeof interruptAt === "number") setTimeout(() => child.kill("SIGINT"), interruptAt);
+  if (options.input !== undefined) child.stdin.end(options.input);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject).on("close", resolve);
+  });
+  // The guardian of the server removes its folder when the program is gone.
+  const deadline = Date.now() + 10_000;
+  while (readdirSync(temporary).length > 0 && Date.now() < deadline) await sleep(25);
+  return { code, output, errors, leftovers: readdirSync(temporary) };
+}
+
+/** A printer into memory. */
+function memory(): { out: Printer; text: () => string } {
+  let written = "";
+  return { out: printer({ write: (text) => (written += text) }, {}), text: () => written };
+}
+
+describe("npm start", () => {
+  test("runs through, checks what it prints and leaves nothing", async () => {
+    const { code, output, errors, leftovers } = await run("main.ts");
+    expect(errors).toBe("");
+    expect(output).toMatch(/^Behalf: 4 humans, 4 companies, 100,000 orders, one PostgreSQL 18\./);
+    expect(output).toContain("1. One agent, one question, two humans");
+    expect(output).toContain("2. Now Alice's agent turns hostile");
+    for (const number of [1, 2, 3, 4, 5, 6, 7, 8])
+      expect(output).toMatch(RegExp(`^ ${number} `, "m"));
+    expect(output).not.toContain("LEAKED");
+    expect(output).toContain("3. What did Alice's agent do? (from the records alone)");
+    expect(output).toContain("(audience): nobody, says it is alice");
+    expect(output).toContain("Known by: independent engine: PostgreSQL 18.");
+    expect(output).toMatch(/^105 claims checked, 0 failed, \d+\.\d s\.$/m);
+    expect(output.split("\n").every((line) => Array.from(line).length <= 80)).toBe(true);
+    expect(output).not.toContain("eyJ");
+    expect(output).not.toContain("\u{1b}");
+    expect(leftovers).toEqual([]);
+    expect(code).toBe(0);
+  });
+
+  test.each([
+    ["in the middle", "2. Now Alice's agent turns hostile"],
+    ["during the set-up", 700],
+  ])("Ctrl-C %s cleans up and exits with 130", async (_, interruptAt) => {
+    const { code, output, errors, leftovers } = await run("main.ts", { interruptAt });
+    expect(errors).toBe("");
+    expect(output).not.toContain("claims checked");
+    expect(leftovers).toEqual([]);
+    expect(code).toBe(130);
+  });
+});
+
+describe("a claim that does not hold", () => {
+  async function sabotaged(sql: string): Promise<TourResult & { exitCode: 0 | 1; output: string }> {
+    await using shop = await startShop();
+    await shop.admin.query(sql);
+    const { out, text } = memory();
+    const result = await tour(shop, out);
+    const exitCode = conclude(out, result, 1);
+    for (const secret of shop.secrets) expect(text()).not.toContain(secret);
+    expect(text()).not.toContain("eyJ");
+    return { ...result, exitCode, output: text() };
+  }
+
+  test("policies and guards that let through: in the table, in the attacks and in the exit code", async () => {
+    const { failed, exitCode, output } = await sabotaged(`
+      create policy oops on orders for select to behalf_agents using (true);
+      select behalf.unguard('orders');
+      select behalf.expose('orders', 'sabotage')`);
+    expect(failed).toContain("Alice: exactly the own orders are seen");
+    expect(failed).toContain(
+      "Behalf: an agent that writes itself another human's claims, in one SELECT gains nothing",
+    );
+    expect(output).toContain("LEAKED: 60,000 orders");
+    expect(output).toContain("DOES NOT HOLD: Alice: exactly the own orders are seen");
+    expect(output).toMatch(/^105 claims checked, [1-9]\d* failed/m);
+    expect(exitCode).toBe(1);
+  });
+
+  test("a narrowing policy that is gone, a column too many, a recipe that leaks less: each is missed or found", async () => {
+    const { failed, exitCode } = await sabotaged(`
+      drop policy sales_own_customers on orders;
+      grant select on orders to agent_support;
+      revoke temporary on database shop from public;
+      revoke app_service from recipe_login`);
+    expect(failed).toContain("Bob: exactly the own orders are seen");
+    expect(failed).toContain("Carol is refused the prices");
+    expect(failed).not.toContain("Alice: exactly the own orders are seen");
+    expect(failed.filter((claim) => claim.startsWith("the recipe: "))).toHaveLength(4);
+    expect(exitCode).toBe(1);
+  });
+});
+
+describe("npm run try", () => {
+  test("takes statements from a pipe, also the last one without a semicolon", async () => {
+    const { code, output, errors, leftovers } = await run("try.ts", {
+      input:
+        "\\who\n\\help\n\\bob\nselect count(*)\n  from orders;\nselect set_config('role', 'postgres', true)\n\n\\log\nselect 6 * 7 as answer",
+    });
+    expect(errors).toBe("");
+    expect(output).toContain("The database says: alice of http://127.0.0.1:");
+    expect(output).toContain("agent_manager");
+    expect(output).toMatch(/count\n40000\n1 row\nNothing of anybody else in it/);
+    expect(output).toContain(
+      'refused: 42501 cannot set parameter "role" within security-definer function',
+    );
+    expect(output).toMatch(/ok +1 row +select count\(\*\) from orders/);
+    expect(output).toMatch(/answer\n42\n1 row/);
+    expect(output).not.toContain("eyJ");
+    expect(leftovers).toEqual([]);
+    expect(code).toBe(0);
+  });
+
+  test("\\q and Ctrl-C end it with 0", async () => {
+    const quit = await run("try.ts", { input: "\\q\nselect 1;" });
+    expect(quit).toMatchObject({ code: 0, errors: "", leftovers: [] });
+    expect(quit.output).not.toContain("1 row");
+    const stopped = await run("try.ts", { interruptAt: "You are the agent of Alice" });
+    expect(stopped).toMatchObject({ code: 0, errors: "", leftovers: [] });
+  });
+
+  async function typed(
+    lines: string,
+    options: ShopOptions & { sabotage?: string } = {},
+  ): Promise<{ leaks: number; output: string }> {
+    await using shop = await startShop({ ...options, control: true });
+    await shop.admin.query(options.sabotage ?? "select");
+    const { out, text } = memory();
+    const { signal } = new AbortController();
+    const leaks = await prompt(
+      shop,
+      { stream: Readable.from([lines]), terminal: undefined, signal },
+      out,
+    );
+    return { leaks, output: text() };
+  }
+
+  test("says loudly when somebody else's data is in an answer, counts included", async () => {
+    const { leaks, output } = await typed(
+      "select name from customers where id = 10001;\nselect count(*) from orders;\nselect reference from orders where org_id = 'globex' limit 1;\n",
+      { sabotage: "create policy oops on orders for select to behalf_agents using (true)" },
+    );
+    expect(leaks).toBe(2);
+    expect(output.match(/SOMEBODY ELSE'S DATA/g)).toHaveLength(2);
+  });
+
+  test("raises no alarm for what the statement itself holds, for time, chance and the server's own facts", async () => {
+    const { leaks, output } = await typed(
+      "select 'globex', 'glo' || 'bex';\nselect now();\nselect random();\nselect pg_backend_pid();\nselect * from orders limit 5;\nselect reltuples from pg_class where relname = 'orders';\n",
+    );
+    expect(leaks).toBe(0);
+    expect(output.match(/Nothing of anybody else in it/g)).toHaveLength(2);
+    expect(output.match(/names and references of others instead: none is in it/g)).toHaveLength(4);
+  });
+
+  test("signs in again when the token has expired", async () => {
+    await using shop = await startShop({ accessTokenTtlSeconds: 2 });
+    const agent = agentOf(shop, alice);
+    await agent.runSql("select 1");
+    await sleep(2_500);
+    expect((await agent.runSql("select count(*)::integer from orders")).rows).toEqual([[40_000]]);
+    expect(shop.idp.requests()["/token"]).toBe(4);
+  });
+
+  test("ends where the input ends, in the middle of nothing", async () => {
+    await using shop = await startShop({ control: true });
+    const { out, text } = memory();
+    const stream = new PassThrough();
+    const stopper = new AbortController();
+    const ended = prompt(shop, { stream, terminal: undefined, signal: stopper.signal }, out);
+    stream.write("select pg_sleep(20);\n");
+    await sleep(500);
+    stopper.abort();
+    expect(await ended).toBe(0);
+    expect(text()).not.toContain("1 row");
+  });
+});
