@@ -140,14 +140,12 @@ $$;
 
 -- Keys, roles and revocations are read through the caller's snapshot. One that was taken long ago and kept
 -- would bring back what has been withdrawn since.
-create or replace function behalf.fresh() returns void
+create or replace function behalf.refuse_old_snapshot() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if current_setting('transaction_isolation') <> 'read committed' and clock_timestamp() > now() + interval '2 seconds' then
-    perform behalf.refuse('ZB007', 'isolation', 'this transaction reads an old snapshot', 'Begin with READ COMMITTED, or prove the human at once after BEGIN.');
-  end if;
+  perform behalf.refuse('ZB007', 'isolation', 'this transaction reads an old snapshot', 'Begin with READ COMMITTED, or prove the human at once after BEGIN.');
 end
 $$;
 
@@ -226,7 +224,9 @@ as $$
 declare
   made record;
 begin
-  perform behalf.fresh();
+  if current_setting('transaction_isolation') <> 'read committed' and clock_timestamp() > now() + interval '2 seconds' then
+    perform behalf.refuse_old_snapshot();
+  end if;
   select * into made from behalf.make_ticket(token);
   ticket := made.ticket;
   expires_at := (made.payload ->> 'exp')::double precision;

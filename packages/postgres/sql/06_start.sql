@@ -26,7 +26,9 @@ declare
   sealed text;
   secret behalf.secrets;
 begin
-  perform behalf.fresh();
+  if current_setting('transaction_isolation') <> 'read committed' and clock_timestamp() > now() + interval '2 seconds' then
+    perform behalf.refuse_old_snapshot();
+  end if;
   if behalf.sealed() is not null then
     perform behalf.refuse('ZB003', 'started', 'a human is sealed in this transaction already', 'One transaction serves one human: end it first.');
   end if;
@@ -40,7 +42,9 @@ begin
     perform behalf.refuse('ZB010', 'subject', 'the proof is of another human than the call', 'The caller mixed up credentials: report it.');
   end if;
 
-  perform behalf.check_revoked(payload);
+  if behalf.revoked(payload) then
+    perform behalf.refuse_revoked();
+  end if;
   if task is not null then
     perform behalf.check_task(task);
     payload := payload || jsonb_build_object('task', task);
@@ -64,18 +68,26 @@ begin
 end
 $$;
 
-create or replace function behalf.check_revoked(payload jsonb) returns void
+create or replace function behalf.revoked(payload jsonb) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  claims jsonb := payload -> 'claims';
+  withdrawn timestamptz;
+begin
+  select r.not_before into withdrawn from behalf.revocations r
+  where r.issuer = claims ->> 'iss' and r.subject = claims ->> 'sub';
+  return withdrawn is not null and ((claims ->> 'iat')::numeric > extract(epoch from withdrawn)) is not true;
+end
+$$;
+
+create or replace function behalf.refuse_revoked() returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (
-    select from behalf.revocations r
-    where r.issuer = payload -> 'claims' ->> 'iss' and r.subject = payload -> 'claims' ->> 'sub'
-      and ((payload -> 'claims' ->> 'iat')::numeric > extract(epoch from r.not_before)) is not true
-  ) then
-    perform behalf.refuse('ZB004', 'revoked', 'this human''s access was withdrawn', 'A token that is issued after behalf.reinstate() or after the revocation works again.');
-  end if;
+  perform behalf.refuse('ZB004', 'revoked', 'this human''s access was withdrawn', 'A token that is issued after behalf.reinstate() or after the revocation works again.');
 end
 $$;
 

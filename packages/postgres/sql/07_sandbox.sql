@@ -21,7 +21,9 @@ begin
   if payload ->> 'role' is null then
     perform behalf.refuse('ZB003', 'not_started', 'no human in this transaction', 'Call behalf.start() first.');
   end if;
-  perform behalf.check_revoked(payload);
+  if behalf.revoked(payload) then
+    perform behalf.refuse_revoked();
+  end if;
   return payload ->> 'role';
 end
 $$;
