@@ -43,7 +43,7 @@ export async function syncKeys(options: SyncKeysOptions): Promise<number> {
     throw new BehalfError("configuration", `[postgres] ${issuer} publishes no jwks_uri`);
   }
   const keys = await json(jwksUri);
-  const { rows } = await client.query("select behalf.put_keys($1, $2::jsonb) as count", [
+  const { rows } = await client.query("select behalf.put_keys($1, $2::pg_catalog.jsonb) as count", [
     issuer,
     JSON.stringify(keys),
   ]);

@@ -21,7 +21,7 @@ export async function preflight(connection: Connection): Promise<void> {
     const [result] = await connection.send([
       {
         name: "behalf_preflight",
-        text: "select problem from behalf.preflight($1::int4)",
+        text: "select problem from behalf.preflight($1::pg_catalog.int4)",
         values: [String(KIT_VERSION)],
       },
     ]);

@@ -5,6 +5,9 @@ import type { Step } from "./postgres-batch.ts";
 /** The portal that `behalf.open` makes. It must never be fetched from by the login itself. */
 const PORTAL = "behalf_cursor";
 
+// Types are qualified, too: behind a PgBouncer that shares server connections, another client of the same
+// login could plant a domain pg_temp.jsonb, whose check would run inside this human's transaction.
+
 /** READ ONLY is mandatory: `behalf.open` refuses without it, and nothing can lift it afterwards. */
 export const begin: Step = { name: "behalf_begin", text: "begin read only" };
 
@@ -15,7 +18,7 @@ export const rollback: Step = { name: "behalf_rollback", text: "rollback" };
 export function reset(): Step {
   return {
     name: "behalf_reset",
-    text: "select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed($1::float8)",
+    text: "select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed($1::pg_catalog.float8)",
     // setseed takes -1 to 1; a fresh value, so that a human cannot choose the next one's random().
     values: [String(randomInt(-1_000_000_000, 1_000_000_000) / 1e9)],
   };
@@ -35,7 +38,7 @@ export function start(call: {
 }): Step {
   return {
     name: "behalf_start",
-    text: "select ticket, expires_at, role, pg_catalog.pg_backend_pid() from behalf.start($1, $2, $3, $4, $5::int4, $6::jsonb)",
+    text: "select ticket, expires_at, role, pg_catalog.pg_backend_pid() from behalf.start($1, $2, $3, $4, $5::pg_catalog.int4, $6::pg_catalog.jsonb)",
     values: [call.proof, call.issuer, call.subject, call.callId, String(call.timeoutMs), call.task],
   };
 }
@@ -60,7 +63,7 @@ export function open(statement: string): Step {
 export function fetch(rows: number, maxBytes: number): Step {
   return {
     name: "behalf_fetch",
-    text: "select * from behalf.fetch($1::int4, $2::int8)",
+    text: "select * from behalf.fetch($1::pg_catalog.int4, $2::pg_catalog.int8)",
     values: [String(rows), String(maxBytes)],
   };
 }
