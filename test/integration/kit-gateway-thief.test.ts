@@ -147,7 +147,8 @@ describe("objects in pg_temp", () => {
     const seen = warnings(thief);
     await thief.query(PLANTED);
     await thief.query("select public.naive('x')");
-    expect(seen).toEqual(["planted: x as postgres"]);
+    const { rows } = await world.admin.query("select current_user as owner");
+    expect(seen).toEqual([`planted: x as ${rows[0].owner}`]);
   });
 });
 

@@ -101,7 +101,11 @@ export interface SqlResult {
 
 /** What the caller's code works with inside {@link Adapter.run}: one transaction of one human. */
 export interface SqlSession {
-  query(input: string | Statement, options?: Omit<QueryOptions, "access">): Promise<SqlResult>;
+  /** The run's own signal and deadline hold for its statements; `deadlineMs` may shorten it for one. */
+  query(
+    input: string | Statement,
+    options?: Omit<QueryOptions, "access" | "signal">,
+  ): Promise<SqlResult>;
   /** Asks the backend who it thinks is calling. */
   whoAmI(): Promise<Principal>;
 }

@@ -35,6 +35,10 @@ export async function openAppendOnly(path: string, isSynced: boolean): Promise<A
 
   return {
     async append(lines) {
+      // Records in a file without a name are lost when it is closed.
+      if ((await file.stat()).nlink === 0) {
+        throw Object.assign(new Error("the file was deleted"), { code: "ENOENT" });
+      }
       const bytes = isTorn ? Buffer.concat([Buffer.of(NEWLINE), lines]) : lines;
       const { bytesWritten } = await file.write(bytes, 0, bytes.length, null);
       if (bytesWritten !== bytes.length) {

@@ -39,6 +39,21 @@ async function all(from = path): Promise<{ records: AuditRecord[]; torn: number 
   return { records, torn: reader.tornLines };
 }
 
+describe("a file that was deleted", () => {
+  it("refuses the record that would be lost with it, and begins a new one", async () => {
+    const sink = jsonlSink({ path });
+    await sink.write(decision());
+    await rm(path);
+    await expect(sink.write(decision())).rejects.toMatchObject({
+      code: "records.unavailable",
+      nativeCode: "ENOENT",
+    });
+    await sink.write(decision());
+    expect((await all()).records).toHaveLength(1);
+    await sink.close();
+  });
+});
+
 describe("a record", () => {
   it.each(["fsync", "write"] as const)(
     "is in the file when write resolves (%s)",

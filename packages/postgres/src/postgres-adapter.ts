@@ -10,8 +10,9 @@ import {
   type SubjectRef,
 } from "@behalf/core";
 
+import { boundedSink } from "./postgres-bounded-sink.ts";
 import { postgresCapabilities } from "./postgres-capabilities.ts";
-import { callClock, orStopped } from "./postgres-clock.ts";
+import { type CallClock, callClock, orStopped } from "./postgres-clock.ts";
 import { type Connection, connections, noConnection } from "./postgres-connection.ts";
 import {
   type Limits,
@@ -30,6 +31,12 @@ import { tickets as makeTickets } from "./postgres-tickets.ts";
 
 const BACKEND = "postgres";
 const DEFAULTS: Limits = { deadlineMs: 30_000, maxRows: 1_000, maxBytes: 1_048_576 };
+
+/** A call from its check to its end. What it was handed may be no delegation. */
+interface Running {
+  readonly subject: SubjectRef | undefined;
+  readonly stop: (error: BehalfError) => void;
+}
 
 /**
  * An adapter that lets PostgreSQL see the human. Texts of agents run in the database's read sandbox, as
@@ -52,10 +59,7 @@ export function postgres(options: PostgresOptions): SqlAdapter {
   const { credentials, records } = options;
   const lender = connections(options.pool, options.preparedStatements ?? true);
   const tickets = makeTickets(options.maxTickets ?? 10_000);
-  const running = new Map<
-    string,
-    { readonly subject: SubjectRef; readonly stop: (error: BehalfError) => void }
-  >();
+  const running = new Set<Running>();
   const unfinished = new Set<Promise<unknown>>();
   let ready: Promise<void> | null = null;
   let closed = false;
@@ -78,33 +82,65 @@ export function postgres(options: PostgresOptions): SqlAdapter {
     ) => Promise<T>,
   ): Promise<T> {
     const { delegation } = facts;
+    let clock: CallClock | undefined;
+    let entry: Running | undefined;
     const checkAll = () => {
       if (closed) throw new BehalfError("closed", "[postgres] the adapter is closed");
       if (runOptions.access === "write") throw readsOnly();
-      return check();
+      const callLimits = check();
+      clock = callClock(callLimits.deadlineMs, runOptions.signal);
+      // Before the decision is written: invalidate() must find a call that waits for its record.
+      entry = { subject: delegation?.identity, stop: clock.stop };
+      running.add(entry);
+      return { callLimits, callsClock: clock };
     };
-    return checkedCall(records, facts, checkAll, async (callLimits, note, callId) => {
-      using clock = callClock(callLimits.deadlineMs, runOptions.signal);
-      running.set(callId, { subject: delegation.identity, stop: clock.stop });
-      try {
-        clock.check();
-        const credential = await orStopped(
-          credentials.credential(delegation, { signal: clock.signal }),
-          clock,
-        );
-        await orStopped((ready ??= checkOnce()), clock).catch((error: unknown) => {
-          throw BehalfError.isInstance(error) && error.code === "timeout" ? noConnection() : error;
-        });
-        const sandbox = { delegation, callId, credential, tickets, clock };
-        return await lender.use(clock, (connection) => {
-          // Also a call that fails says where it ran.
-          note({ native: whereabouts(connection) });
-          return work(connection, sandbox, callLimits, note);
-        });
-      } finally {
-        running.delete(callId);
+    const sink = boundedSink(records, () => clock);
+    try {
+      return await checkedCall(sink, facts, checkAll, (checked, note, callId) =>
+        serve(checked.callLimits, checked.callsClock, note, callId),
+      );
+    } catch (error) {
+      const stopped = clock?.stopped;
+      // Who gave up while the decision was being written gave up; a sink that hangs is the sink's fault.
+      if (
+        stopped !== undefined &&
+        stopped.code !== "timeout" &&
+        BehalfError.isInstance(error) &&
+        error.code === "records.unavailable" &&
+        error.cause === stopped
+      ) {
+        throw stopped.forCall(error.callId ?? delegation.callId, BACKEND);
       }
-    });
+      throw error;
+    } finally {
+      clock?.[Symbol.dispose]();
+      if (entry) running.delete(entry);
+    }
+
+    async function serve(
+      callLimits: Limits,
+      callsClock: CallClock,
+      note: NoteOutcome,
+      callId: string,
+    ): Promise<T> {
+      callsClock.check();
+      const credential = await orStopped(
+        credentials.credential(delegation, { signal: callsClock.signal }),
+        callsClock,
+      ).catch((error: unknown) => {
+        throw BehalfError.isInstance(error) ? error : noCredential(error);
+      });
+      if (typeof credential?.token?.reveal !== "function") throw noCredential(credential);
+      await orStopped((ready ??= checkOnce()), callsClock).catch((error: unknown) => {
+        throw BehalfError.isInstance(error) && error.code === "timeout" ? noConnection() : error;
+      });
+      const sandbox = { delegation, callId, credential, tickets, clock: callsClock };
+      return lender.use(callsClock, (connection) => {
+        // Also a call that fails says where it ran.
+        note({ native: whereabouts(connection) });
+        return work(connection, sandbox, callLimits, note);
+      });
+    }
   }
 
   // On a clock of its own: the caller who happens to come first may give up, and others wait, too.
@@ -169,12 +205,18 @@ export function postgres(options: PostgresOptions): SqlAdapter {
           const session = postgresSession(connection, sandbox, page, records, (action, statement) =>
             factsOf(delegation, action, statement === undefined ? {} : { statement }),
           );
+          // Only what the callback itself threw passes untouched.
+          const callback = async () => {
+            try {
+              return await work(session);
+            } catch (error) {
+              throw new CallerFailure(error);
+            }
+          };
           try {
-            const value = await orStopped(work(session), sandbox.clock);
+            const value = await orStopped(callback(), sandbox.clock);
             await session.end();
             return value;
-          } catch (error) {
-            throw sandbox.clock.stopped ? error : new CallerFailure(error);
           } finally {
             const { native, totals } = session;
             note({ ...totals, ...(native === null ? {} : { native }) });
@@ -186,8 +228,8 @@ export function postgres(options: PostgresOptions): SqlAdapter {
     async invalidate(subject) {
       tickets.invalidate(subject);
       credentials.invalidate(subject);
-      for (const { subject: who, stop } of running.values()) {
-        if (who.issuer === subject.issuer && who.subject === subject.subject) {
+      for (const { subject: who, stop } of running) {
+        if (who?.issuer === subject.issuer && who.subject === subject.subject) {
           stop(new BehalfError("identity.revoked", "[postgres] this human's access was withdrawn"));
         }
       }
@@ -231,6 +273,19 @@ function whereabouts({ client, state }: Connection): { [name: string]: string | 
   if (state.prepared === null || typeof client.processID !== "number") return {};
   const { backendStart } = state;
   return { pid: client.processID, ...(backendStart === null ? {} : { backendStart }) };
+}
+
+/** A defect in a credential source. What it threw may quote the token. */
+function noCredential(error: unknown): BehalfError {
+  return new BehalfError(
+    "identity.unavailable",
+    "[postgres] the credential source failed in an unexpected way",
+    {
+      backend: BACKEND,
+      reason: "unexpected",
+      ...(error instanceof Error ? { nativeCode: error.name } : {}),
+    },
+  );
 }
 
 function readsOnly(): BehalfError {

@@ -35,6 +35,8 @@ export class PostgresBatch implements PgSubmittable {
   readonly #resolve: (results: readonly StepResult[]) => void;
   readonly #reject: (error: Error) => void;
   readonly done: Promise<readonly StepResult[]>;
+  /** Set by `pg` where the pool has a query_timeout: it stops that timer, which holds this batch and its rows. */
+  callback?: (error: Error | null) => void;
   #current = 0;
 
   /** @param prepared names of the connection, or `null` for unnamed statements (PgBouncer before 1.21) */
@@ -101,10 +103,12 @@ export class PostgresBatch implements PgSubmittable {
       this.#prepared.names.clear();
       this.#prepared.uncertain = true;
     }
+    this.callback?.(error);
     this.#reject(error);
   }
 
   handleReadyForQuery(): void {
+    this.callback?.(null);
     this.#resolve(this.#results);
   }
 }

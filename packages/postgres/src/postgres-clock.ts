@@ -23,6 +23,11 @@ const SERVER_LEAD_MS = 200;
  * @param outer the caller's own signal
  */
 export function callClock(deadlineMs: number, outer: AbortSignal | undefined): CallClock {
+  if (outer !== undefined && !(outer instanceof AbortSignal)) {
+    throw new BehalfError("configuration", "[postgres] `signal` must be an AbortSignal", {
+      reason: "signal",
+    });
+  }
   const controller = new AbortController();
   let stopped: BehalfError | undefined;
   const endsAt = performance.now() + deadlineMs;

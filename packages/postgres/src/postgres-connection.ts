@@ -4,8 +4,13 @@ import type { PgClient, PgPool } from "./pg-structure.ts";
 import { PostgresBatch, type PreparedNames, type Step, type StepResult } from "./postgres-batch.ts";
 import { cancelRunning } from "./postgres-cancel.ts";
 import { type CallClock, orStopped } from "./postgres-clock.ts";
-import { mapPostgresError } from "./postgres-errors.ts";
+import { isServerError, mapPostgresError } from "./postgres-errors.ts";
 import { reset, rollback } from "./postgres-steps.ts";
+
+/** Of every connection, whichever adapter used it: prepared statements belong to the connection. */
+const states = new WeakMap<PgClient, ConnectionState>();
+
+const watched = new WeakSet<PgPool>();
 
 /** How long a cancelled statement or a clean-up may take before the connection is cut, in milliseconds. */
 const GRACE_MS = 1_000;
@@ -41,12 +46,12 @@ export interface Connections {
  *   transaction mode before 1.21, which loses them
  */
 export function connections(pool: PgPool, preparedStatements: boolean): Connections {
-  const states = new WeakMap<PgClient, ConnectionState>();
   const retiring = new Set<Promise<void>>();
   let lent = 0;
 
   // Without a listener the loss of an idle connection would end the process.
-  pool.on("error", ignore);
+  if (!watched.has(pool)) pool.on("error", ignore);
+  watched.add(pool);
 
   async function checkout(clock: CallClock): Promise<PgClient> {
     const pending = pool.connect();
@@ -57,7 +62,8 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
       pending.then((client) => client.release(), ignore);
       const reason = clock.stopped;
       if (!reason) throw mapPostgresError(error, "connect");
-      const busy = lent >= (pool.options?.max ?? Number.POSITIVE_INFINITY);
+      // A connection that is being cut still takes its place.
+      const busy = lent + retiring.size >= (pool.options?.max ?? Number.POSITIVE_INFINITY);
       if (reason.code !== "timeout" || busy) throw reason;
       throw noConnection();
     }
@@ -80,6 +86,14 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
   return {
     async use(clock, work) {
       const client = await checkout(clock);
+      if (typeof client.connection?.stream?.cork !== "function") {
+        client.release();
+        throw new BehalfError(
+          "configuration",
+          "[postgres] the pool's clients do not show their connection (pg.native?); use the pg.Pool of pg itself",
+          { backend: "postgres", reason: "pool" },
+        );
+      }
       lent += 1;
       let state = states.get(client);
       if (!state) {
@@ -111,7 +125,9 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
           return results;
         } catch (error) {
           // Only a server that has answered leaves the connection free for a clean-up.
-          if (!clock.stopped) running = null;
+          if (!clock.stopped && isServerError(error)) running = null;
+          // What a forgotten query was told by our own cancel is no timeout.
+          if (!live) throw ended();
           throw error;
         }
       };
@@ -135,7 +151,10 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
         } else if (!used || clean) {
           client.release();
         } else {
-          await restore(client, state);
+          const restoring = restore(client, state);
+          track(restoring);
+          // Nobody waits for it longer than for the call.
+          await orStopped(restoring, clock).catch(ignore);
         }
       }
     },
@@ -171,7 +190,7 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
 
   function track(work: Promise<void>): void {
     retiring.add(work);
-    void work.finally(() => retiring.delete(work));
+    void work.catch(ignore).finally(() => retiring.delete(work));
   }
 }
 

@@ -91,6 +91,13 @@ export function mapPostgresError(error: unknown, phase: "connect" | "call"): Beh
       facts,
     );
   }
+  if (error instanceof TypeError || error instanceof RangeError) {
+    return new BehalfError(
+      "backend.failed",
+      `[postgres] the call failed in an unexpected way (${error.name}); it read only, and trying again will not help`,
+      { ...facts, reason: "unexpected" },
+    );
+  }
   if (!isServerError(error)) {
     return new BehalfError(
       "backend.unavailable",
@@ -102,7 +109,10 @@ export function mapPostgresError(error: unknown, phase: "connect" | "call"): Beh
   if (kit !== undefined) {
     return new BehalfError(kit, withHint(error), {
       ...facts,
-      ...(error.detail === undefined ? {} : { reason: error.detail }),
+      // A word of the kit; anything else is somebody's own DETAIL.
+      ...(error.detail !== undefined && /^[a-z_]{1,64}$/.test(error.detail)
+        ? { reason: error.detail }
+        : {}),
     });
   }
   const code = CODES[error.code] ?? CLASSES[error.code.slice(0, 2)] ?? "backend.failed";

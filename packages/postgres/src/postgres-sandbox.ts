@@ -93,7 +93,8 @@ export async function startCall(
       "[postgres] behalf.start() did not say which role it chose; install the kit that came with this adapter",
     );
   }
-  if (typeof ticket === "string") {
+  // What comes back after invalidate() is not kept.
+  if (typeof ticket === "string" && !clock.stopped) {
     tickets.keep(credential.token, identity, ticket, Number(expiresAt) * 1000);
   }
   const { backendStart: since } = state;
@@ -125,9 +126,19 @@ export function readPage(results: readonly StepResult[], client: PgClient, page:
     }
     bytes += Buffer.byteLength(line);
     rows.push(
-      splitRow(line, fields.length).map((text, index) =>
-        text === null ? null : parsers[index]?.(text),
-      ),
+      splitRow(line, fields.length).map((text, index) => {
+        if (text === null) return null;
+        try {
+          return parsers[index]?.(text);
+        } catch {
+          // What it threw may hold the value.
+          throw new BehalfError(
+            "configuration",
+            `[postgres] the pool's type parser for type ${fields[index]?.dataTypeID} threw`,
+            { reason: "type_parser" },
+          );
+        }
+      }),
     );
   }
   const columns = fields.map((field) => ({ name: field.name, typeId: field.dataTypeID }));

@@ -61,7 +61,7 @@ export function postgresSession(
 
   async function read(statement: string, page: Limits, note: NoteOutcome): Promise<SqlResult> {
     const steps = [...sandboxSteps(statement, page), closeCursor];
-    const timeout = arm(call.clock.serverMs());
+    const timeout = arm(Math.min(call.clock.serverMs(), page.deadlineMs));
     let results;
     if (native === null) {
       const started = await startCall(connection, call, [timeout, ...steps]);
