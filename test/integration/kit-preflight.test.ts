@@ -53,7 +53,7 @@ const cases: readonly Case[] = [
     wrong: "the login is a member of something",
     make: "grant AGENT to GATEWAY",
     undo: "revoke AGENT from GATEWAY",
-    said: ["login GATEWAY: it is a member of AGENT"],
+    said: ["login GATEWAY: it is a member of AGENT: revoke AGENT from GATEWAY"],
   },
   {
     wrong: "the login owns something",
@@ -69,13 +69,17 @@ const cases: readonly Case[] = [
     wrong: "the login may read a table",
     make: "grant select (id) on facts to GATEWAY",
     undo: "revoke select (id) on facts from GATEWAY",
-    said: ["login GATEWAY may read public.facts: revoke it"],
+    said: [
+      "login GATEWAY may read public.facts: revoke that from it, or from public where public has it",
+    ],
   },
   {
     wrong: "the login may write to a table by way of everybody",
     make: "grant insert on facts to public",
     undo: "revoke insert on facts from public",
-    said: ["login GATEWAY may write to public.facts: revoke it"],
+    said: [
+      "login GATEWAY may write to public.facts: revoke that from it, or from public where public has it",
+    ],
   },
   {
     wrong: "nobody made the login a gateway",

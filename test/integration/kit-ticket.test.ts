@@ -159,10 +159,37 @@ it("is refused where the caller takes it for somebody else's", async () => {
 });
 
 describe("revocation", () => {
-  it("refuses tickets and tokens from before, lets later ones in, and ends by reinstatement", async () => {
+  it("refuses a human until reinstated, whatever the issuer issues meanwhile", async () => {
+    const ticket = await world.ticket();
+    await world.admin.query("select behalf.revoke($1, 'alice')", [ISSUER]);
+    // Ending the sessions as well must not shorten it.
+    await world.admin.query("select behalf.end_sessions($1, 'alice')", [ISSUER]);
+    const later = world.token("alice", { iat: Math.floor(Date.now() / 1000) + 4 });
+    for (const proof of [ticket, world.token(), later]) {
+      expect(await refusedFor(proof)).toBe("ZB004 revoked");
+    }
+    await world.admin.query("select behalf.reinstate($1, 'alice')", [ISSUER]);
+    expect(await call(gateway, ticket, ALL_ORDERS)).toEqual(ROWS.alice);
+  });
+
+  it.each(["revoke", "end_sessions"])(
+    "by %s refuses an issuer it does not know, and nobody",
+    async (name) => {
+      const withdraw = (issuer: string | null, subject: string | null) =>
+        refusal(world.admin.query(`select behalf.${name}($1, $2)`, [issuer, subject]));
+      for (const issuer of [`${ISSUER}/`, "", null]) {
+        expect(await withdraw(issuer, "alice")).toMatchObject({ code: "ZB007", detail: "issuer" });
+      }
+      for (const subject of ["", null]) {
+        expect(await withdraw(ISSUER, subject)).toMatchObject({ code: "ZB007", detail: "subject" });
+      }
+    },
+  );
+
+  it("of sessions refuses tickets and tokens from before, lets later ones in, and ends by reinstatement", async () => {
     const ticket = await world.ticket();
     const token = world.token();
-    await world.admin.query("select behalf.revoke($1, 'alice')", [ISSUER]);
+    await world.admin.query("select behalf.end_sessions($1, 'alice')", [ISSUER]);
     expect(await refusedFor(ticket)).toBe("ZB004 revoked");
     expect(await refusedFor(token)).toBe("ZB004 revoked");
     expect(await call(gateway, await world.ticket("bob"), ALL_ORDERS, { subject: "bob" })).toEqual(

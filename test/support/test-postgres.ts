@@ -23,18 +23,28 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   if (wanted !== undefined && !["url", "container", "embedded"].includes(wanted)) {
     throw new Error(`TEST_POSTGRES must be url, container or embedded, not ${wanted}`);
   }
-  const url = process.env["TEST_POSTGRES_URL"];
+  const url = process.env["TEST_POSTGRES_URL"] || undefined;
   if (wanted === "url" || (wanted === undefined && url !== undefined)) {
     if (url === undefined) throw new Error("TEST_POSTGRES=url needs TEST_POSTGRES_URL");
     return {
       url,
       kind: "url",
-      description: `TEST_POSTGRES_URL, ${await versionOf(url)}`,
+      description: `TEST_POSTGRES_URL, ${await versionOf(url).catch((error: unknown) => {
+        throw new Error(
+          "no connection to TEST_POSTGRES_URL: it must be a superuser's, of a running server",
+          {
+            cause: error,
+          },
+        );
+      })}`,
       stop: async () => {},
     };
   }
-  if (wanted === "container" || (wanted === undefined && (await dockerAnswers())))
-    return container();
+  const docker = wanted !== "embedded" && (await dockerAnswers());
+  if (wanted === "container" && !docker) {
+    throw new Error("TEST_POSTGRES=container, and no Docker daemon answers; see DOCKER_HOST");
+  }
+  if (docker) return container();
   return embedded();
 }
 

@@ -40,8 +40,10 @@ export const postgresNames = {
     unguard: "unguard",
     /** Marks a table as meant to be read without a guard. */
     expose: "expose",
-    /** Refuses a human from the next statement on. */
+    /** Refuses a human from the next statement on, until reinstated. */
     revoke: "revoke",
+    /** Refuses what was issued to a human until now. */
+    endSessions: "end_sessions",
     /** Lets a refused human in again. */
     reinstate: "reinstate",
   },

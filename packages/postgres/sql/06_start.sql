@@ -87,7 +87,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform behalf.refuse('ZB004', 'revoked', 'this human''s access was withdrawn', 'A token that is issued after behalf.reinstate() or after the revocation works again.');
+  perform behalf.refuse('ZB004', 'revoked', 'this human''s access was withdrawn', 'A DBA lets this human in again with behalf.reinstate(); after behalf.end_sessions() a newer token is enough.');
 end
 $$;
 

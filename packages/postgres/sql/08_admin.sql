@@ -21,6 +21,7 @@ language plpgsql volatile strict security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform behalf.check_issuer(issuer);
   if not exists (select from behalf.agent_roles a where a.role = map_role.role) then
     perform behalf.refuse('ZB007', 'role', format('%I is no agent role', role), format('Run behalf.add_agent_role(%L) first.', role));
   end if;
@@ -125,13 +126,52 @@ begin
 end
 $$;
 
--- Refuses every token and ticket of this human that was issued until now. Bites at the next statement.
+-- Refuses this human until reinstate(), whatever the issuer says. Bites at the next statement.
 create or replace function behalf.revoke(issuer text, subject text) returns void
-language sql volatile strict security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  insert into behalf.revocations (issuer, subject, not_before) values ($1, $2, clock_timestamp())
-  on conflict on constraint revocations_pkey do update set not_before = excluded.not_before
+begin
+  perform behalf.set_not_before(issuer, subject, 'infinity');
+end
+$$;
+
+-- Refuses every token and ticket of this human that was issued until now; one that the issuer issues later
+-- works again. For a lost device or a leaked token.
+create or replace function behalf.end_sessions(issuer text, subject text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform behalf.set_not_before(issuer, subject, clock_timestamp());
+end
+$$;
+
+create or replace function behalf.set_not_before(for_issuer text, for_subject text, moment timestamptz) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform behalf.check_issuer(for_issuer);
+  if coalesce(for_subject, '') = '' then
+    perform behalf.refuse('ZB007', 'subject', 'no subject was named', 'It is the claim sub of the human''s tokens.');
+  end if;
+  insert into behalf.revocations (issuer, subject, not_before) values (for_issuer, for_subject, moment)
+  on conflict on constraint revocations_pkey
+    do update set not_before = greatest(revocations.not_before, excluded.not_before);
+end
+$$;
+
+-- A slash too many would otherwise withdraw nobody's access, and say nothing.
+create or replace function behalf.check_issuer(for_issuer text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from behalf.issuers i where i.issuer = for_issuer) then
+    perform behalf.refuse('ZB007', 'issuer', 'this issuer is not known', 'It must be exactly as in behalf.issuers; a DBA adds one with behalf.add_issuer().');
+  end if;
+end
 $$;
 
 create or replace function behalf.reinstate(issuer text, subject text) returns void
@@ -166,6 +206,10 @@ as $$
 declare
   rule record;
 begin
+  if not exists (select from pg_class c where c.oid = relation and c.relkind in ('r', 'p')) then
+    perform behalf.refuse('ZB007', 'relation', format('%s is no table', relation),
+      'Guard the tables beneath. A view reads as the human with alter view ... set (security_invoker = true).');
+  end if;
   if not (select c.relrowsecurity from pg_class c where c.oid = relation) then
     perform behalf.refuse('ZB007', 'row_security', format('row level security is off for %s', relation),
       format('alter table %s enable row level security; other roles then need a policy of their own.', relation));

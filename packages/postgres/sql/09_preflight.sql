@@ -14,7 +14,7 @@ as $$
   union all
   select 'it inherits: alter role ' || quote_ident(login) || ' noinherit' from pg_roles where rolname = login and rolinherit
   union all
-  select 'it is a member of ' || quote_ident(g.rolname)
+  select format('it is a member of %I: revoke %I from %I', g.rolname, g.rolname, r.rolname)
   from pg_auth_members m join pg_roles r on r.oid = m.member join pg_roles g on g.oid = m.roleid
   where r.rolname = login
   union all
@@ -77,14 +77,14 @@ as $$
     -- From 16 on, who made a role without being a superuser keeps a membership that neither inherits nor sets.
     and (coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true) or coalesce((to_jsonb(m) ->> 'set_option')::boolean, true))
   union all
-  select format('login %I may write to %s: revoke it', session_user, c.oid::regclass)
+  select format('login %I may write to %s: revoke that from it, or from public where public has it', session_user, c.oid::regclass)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
     and has_schema_privilege(session_user, n.oid, 'usage')
     and (has_any_column_privilege(session_user, c.oid, 'insert, update')
       or has_table_privilege(session_user, c.oid, 'delete, truncate'))
   union all
-  select format('login %I may read %s: revoke it', session_user, c.oid::regclass)
+  select format('login %I may read %s: revoke that from it, or from public where public has it', session_user, c.oid::regclass)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where not exists (select from behalf.exposed e where e.relation = c.oid)
     and c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
