@@ -7,6 +7,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { outerEnvironment } from "./outer-environment.mjs";
+
 const PNPM = "pnpm@12.21.0";
 const NODE_MAJOR = 24;
 /** An install takes 10 to 60 s; a lock that is older than this was left by a process that died. */
@@ -50,7 +52,13 @@ function install() {
 }
 
 function lock() {
-  mkdirSync(dirname(lockDir), { recursive: true });
+  try {
+    mkdirSync(dirname(lockDir), { recursive: true });
+  } catch (error) {
+    fail(
+      `this folder cannot be written to (${error.code}); set-up needs to make node_modules in it`,
+    );
+  }
   const owner = join(lockDir, "owner");
   for (let waited = 0; ; waited += 200) {
     try {
@@ -100,18 +108,15 @@ function nodeVersion() {
 }
 
 function run(command, args) {
-  // npm's own npm_* variables would be read by pnpm and by the nested npm as their configuration.
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)),
-  );
-  const { status, error } = spawnSync(command, args, {
+  const { status, signal, error } = spawnSync(command, args, {
     cwd: root,
-    env,
+    env: outerEnvironment(),
     stdio: "inherit",
     shell: process.platform === "win32",
   });
   if (status !== 0) {
     rmSync(lockDir, { recursive: true, force: true });
+    if (signal) fail(`interrupted by ${signal}; run the command again`);
     fail(`${command} ${args.join(" ")} failed: ${error?.message ?? `exit ${status}`}`);
   }
 }

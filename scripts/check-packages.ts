@@ -17,6 +17,8 @@ import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 
+import { outerEnvironment } from "./outer-environment.mjs";
+
 interface Manifest {
   readonly name: string;
   readonly private?: boolean;
@@ -48,8 +50,9 @@ function pack(name: string): void {
   const source = join(root, "packages", name);
   execFileSync("npx", ["--yes", PNPM, "pack", "--pack-destination", work], {
     cwd: source,
-    stdio: "pipe",
-    env: Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^npm_/i.test(key))),
+    stdio: ["ignore", "ignore", "inherit"],
+    timeout: 120_000,
+    env: outerEnvironment(),
   });
   const target = join(work, "node_modules", "@behalf", name);
   mkdirSync(target, { recursive: true });
