@@ -1,11 +1,13 @@
-import { BehalfError, type Principal, type QueryOptions, type SqlResult } from "@behalf/core";
+import { BehalfError, type Principal, type SqlResult } from "@behalf/core";
+import type { Gateway, RunSqlOptions } from "./gateway.ts";
 import type { Person } from "./people.ts";
 import type { Shop } from "./shop.ts";
 
 /** An AI agent that works for one human. It holds the human's token for the gateway and nothing else. */
 export interface Agent {
   readonly person: Person;
-  runSql(sql: string, options?: QueryOptions): Promise<SqlResult>;
+  /** @param at with the same token. Default is the shop's gateway */
+  runSql(sql: string, options?: RunSqlOptions, at?: Gateway): Promise<SqlResult>;
   whoAmI(): Promise<Principal>;
 }
 
@@ -18,22 +20,23 @@ export function agentOf(
   let signedIn: Promise<string> | null = null;
 
   async function withToken<T>(call: (token: string) => Promise<T>): Promise<T> {
-    signedIn ??= shop.signIn(person.subject);
+    const used = (signedIn ??= shop.signIn(person.subject));
     try {
-      return await call(await signedIn);
+      return await call(await used);
     } catch (error) {
       if (!BehalfError.isInstance(error) || error.code !== "identity.expired") throw error;
-      signedIn = shop.signIn(person.subject);
+      // Of calls at the same time only the first signs in again.
+      if (signedIn === used) signedIn = shop.signIn(person.subject);
       return call(await signedIn);
     }
   }
 
   return {
     person,
-    runSql: (sql, options) =>
+    runSql: (sql, options, at = shop.gateway) =>
       withToken((token) => {
         onCall(sql);
-        return shop.gateway.runSql(token, sql, options);
+        return at.runSql(token, sql, options);
       }),
     whoAmI: () => withToken((token) => shop.gateway.whoAmI(token)),
   };

@@ -6,6 +6,11 @@ import { behalfScene, recipeScene, type Answer, type Scene } from "./scenes.ts";
 import type { Shop } from "./shop.ts";
 import { FINGERPRINT, same, truth } from "./truth.ts";
 
+const EXPLAINED = [
+  '42P11 "cannot open … as cursor": PostgreSQL takes one statement at a time',
+  "here, and it must be one that reads.",
+];
+
 /** Step two: every attack on both sides of the same server, one after the other. */
 export async function attackStep(
   shop: Shop,
@@ -48,6 +53,8 @@ export async function attackStep(
     ]);
     out.line(out.dim(`   ${cut(attack.sql, out.width - 3)}`));
   }
+  out.line();
+  for (const line of EXPLAINED) out.line(`   ${line}`);
   await honest("after the attacks");
   check(
     "all of it ran on connections that were opened before the first attack",

@@ -4,14 +4,15 @@ const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 export class Interrupted extends Error {
   readonly exitCode: number;
 
-  constructor(signal: keyof typeof EXIT_CODES) {
-    super(`ended by ${signal}`);
-    this.exitCode = EXIT_CODES[signal];
+  constructor(by: string, exitCode: number) {
+    super(`ended by ${by}`);
+    this.exitCode = exitCode;
   }
 }
 
 /**
- * A signal that fires with {@link Interrupted} at the first Ctrl-C, so that everything is cleaned up.
+ * A signal that fires with {@link Interrupted} at the first Ctrl-C, so that everything is cleaned up; also when
+ * nobody reads the output any more (`npm start | head`).
  * A later one ends the process at once; not one of the same second, because npm passes a Ctrl-C on that the
  * terminal has sent to the whole group already.
  */
@@ -25,8 +26,13 @@ export function interruption(): AbortSignal {
         return;
       }
       firstMs = performance.now();
-      controller.abort(new Interrupted(name));
+      controller.abort(new Interrupted(name, EXIT_CODES[name]));
     });
   }
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (controller.signal.aborted) return;
+    if (error.code !== "EPIPE") throw error;
+    controller.abort(new Interrupted("closed output", 0));
+  });
   return controller.signal;
 }

@@ -1,5 +1,6 @@
+import pg from "pg";
 import { expect, test } from "vitest";
-import { cut, grouped, printer, show, sideBySide, table, wrap } from "./printing.ts";
+import { cut, grouped, printer, show, sideBySide, table, tableOrList, wrap } from "./printing.ts";
 
 test("what came from a database moves no terminal's cursor", () => {
   expect(show("\u{1b}[2Jgone\u{202e}\u{7}")).toBe("\u{fffd}[2Jgone\u{fffd}\u{fffd}");
@@ -29,6 +30,25 @@ test("tables line up and keep to the width they are given", () => {
   expect(sideBySide([["a", "bb"], ["c"]], 2)).toEqual(["a   c", "bb"]);
 });
 
+test("rows that do not fit are shown one column a line, as psql does", () => {
+  expect(tableOrList(["a", "b"], [["1", "2"]], 80)).toEqual(["a  b", "1  2"]);
+  expect(tableOrList(["id", "name"], [["1", "x".repeat(40)]], 30)).toEqual([
+    "- 1 --------------------------",
+    "id   | 1",
+    `name | ${"x".repeat(22)}…`,
+  ]);
+  expect(tableOrList(["plan"], [["x".repeat(40)]], 30)).toEqual(["plan", `${"x".repeat(29)}…`]);
+});
+
+test("values that JSON does not know are readable", () => {
+  expect(show(NaN)).toBe("NaN");
+  expect(show(-Infinity)).toBe("-Infinity");
+  expect(show(Buffer.from([1, 171]))).toBe("\\x01ab");
+  const interval: unknown = pg.types.getTypeParser(pg.types.builtins.INTERVAL)("1 day 02:00:00");
+  expect(show(interval)).toBe("2 hours 1 days");
+  expect(show({ days: 1 })).toBe('{"days":1}');
+});
+
 test("numbers are grouped, also those that PostgreSQL sends as text", () => {
   expect(grouped(40000)).toBe("40,000");
   expect(grouped("1944847.16")).toBe("1,944,847.16");
@@ -40,6 +60,7 @@ test("colours go to terminals only, and not against NO_COLOR", () => {
   expect(printer(terminal, {}).bold("x")).not.toBe("x");
   expect(printer(terminal, { NO_COLOR: "1" }).bold("x")).toBe("x");
   expect(printer({ write: () => true }, {}).bold("x")).toBe("x");
+  expect(printer(terminal, { TERM: "dumb" }).bold("x")).toBe("x");
   expect(printer(terminal, {}).width).toBe(100);
   expect(printer({ ...terminal, columns: 60 }, {}).width).toBe(80);
 });

@@ -21,7 +21,7 @@ export interface PrinterTarget {
 }
 
 /**
- * Colours only where somebody looks: on a terminal, and not against NO_COLOR.
+ * Colours only where somebody looks: on a terminal that knows them, and not against NO_COLOR.
  *
  * @param widest how many columns of a terminal are used. Default is `100`
  */
@@ -30,7 +30,10 @@ export function printer(
   environment: NodeJS.ProcessEnv,
   widest: number = 100,
 ): Printer {
-  const coloured = target.isTTY === true && (environment["NO_COLOR"] ?? "") === "";
+  const coloured =
+    target.isTTY === true &&
+    (environment["NO_COLOR"] ?? "") === "" &&
+    environment["TERM"] !== "dumb";
   const width = Math.min(widest, Math.max(80, target.isTTY === true ? (target.columns ?? 80) : 80));
   const paint = (style: "bold" | "dim" | "red" | "green") => (text: string) =>
     coloured ? styleText(style, text, { validateStream: false }) : text;
@@ -91,6 +94,32 @@ export function table(
   return [format(columns.map(({ title }) => title)), ...rows.map(format)];
 }
 
+/** A table where it fits into `most` columns uncut; otherwise `column | value` lines, one block a row, as psql does with \x. */
+export function tableOrList(
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+  most: number,
+): string[] {
+  const whole = table(
+    titles.map((title) => ({ title })),
+    rows,
+  );
+  if (rows.length === 0 || titles.length === 1 || whole.every((line) => length(line) <= most)) {
+    return table(
+      titles.map((title) => ({ title })),
+      rows,
+      most,
+    );
+  }
+  const widest = Math.min(Math.max(...titles.map(length)), Math.floor(most / 2));
+  return rows.flatMap((row, index) => [
+    `- ${index + 1} `.padEnd(Math.min(most, 40), "-"),
+    ...titles.map((title, at) =>
+      `${cut(title, widest).padEnd(widest)} | ${cut(row[at] ?? "", most - widest - 3)}`.trimEnd(),
+    ),
+  ]);
+}
+
 /** Blocks next to each other; blocks that are shorter are filled up. */
 export function sideBySide(blocks: readonly (readonly string[])[], gap = 4): string[] {
   const widths = blocks.map((block) => Math.max(0, ...block.map(length)));
@@ -134,7 +163,21 @@ export function rowCount(rows: number): string {
 export function show(value: unknown): string {
   if (value === null || value === undefined) return "null";
   if (value instanceof Date) return value.toISOString().slice(0, 16).replace("T", " ");
+  // JSON knows neither NaN nor Infinity.
+  if (typeof value === "number") return String(value);
+  if (Buffer.isBuffer(value)) return `\\x${value.toString("hex")}`;
+  if (isInterval(value)) return value.toPostgres();
   return oneLine(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
+}
+
+/** What `pg` makes of an interval. A column of JSON can hold no function. */
+function isInterval(value: unknown): value is { toPostgres(): string } {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "toPostgres" in value &&
+    typeof value.toPostgres === "function"
+  );
 }
 
 /** 40000 as 40,000; also what PostgreSQL sends as text because it may be longer than a number. */

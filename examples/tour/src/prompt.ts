@@ -1,13 +1,16 @@
+import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { callsOf, readRecords } from "@behalf/core";
 import { agentOf } from "./agent.ts";
 import { ideas } from "./ideas.ts";
-import { judge, othersValues, outcomeOf, type Outcome } from "./judge.ts";
+import { inCopyOf, judge, othersValues, outcomeOf, type Outcome } from "./judge.ts";
 import { alice, bob } from "./people.ts";
-import { cut, grouped, rowCount, show, table, type Printer } from "./printing.ts";
+import { cut, grouped, rowCount, show, tableOrList, type Printer } from "./printing.ts";
 import type { Shop } from "./shop.ts";
 
 const SHOWN_ROWS = 20;
+/** How the records name what the judge asks again: nobody typed it. */
+const JUDGE = "judge";
 const BOBS =
   "select reference, quantity, total, status, placed_at from orders order by placed_at desc limit 5";
 
@@ -24,7 +27,6 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
   if (control === undefined) throw new Error("the prompt needs a shop with `control: true`");
   const agents = {
     alice: agentOf(shop, alice),
-    copy: agentOf({ ...shop, gateway: control }, alice),
     bob: agentOf(shop, bob),
   };
   const others = await othersValues(shop.admin, alice.claims.org_id);
@@ -90,15 +92,18 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
     // A semicolon at the end is an end of input for people, and not part of the statement.
     const sql = text.replace(/;\s*$/, "");
     const { signal } = stopped;
+    const again = { signal, tool: JUDGE };
+    const sides = {
+      asked: () => outcomeOf(agents.alice.runSql(sql, again)),
+      inCopy: () => inCopyOf(sql, (its) => agents.alice.runSql(its, again, control)),
+    };
     const [outcome, inCopy] = await Promise.all([
       outcomeOf(agents.alice.runSql(sql, { signal })),
-      outcomeOf(agents.copy.runSql(sql, { signal })),
+      sides.inCopy(),
     ]);
     if (signal.aborted) return;
     print(outcome);
-    const verdict = await judge(sql, outcome, others, inCopy, () =>
-      outcomeOf(agents.alice.runSql(sql, { signal })),
-    );
+    const verdict = await judge(sql, outcome, others, inCopy, sides);
     if (signal.aborted) return;
     if (verdict === "own") {
       out.line(
@@ -131,9 +136,9 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
       return;
     }
     const { columns, rows, truncated } = outcome.result;
-    const titles = columns.map(({ name }) => ({ title: name }));
+    const titles = columns.map(({ name }) => name);
     const cells = rows.slice(0, SHOWN_ROWS).map((row) => row.map(show));
-    for (const line of table(titles, cells, out.width)) out.line(line);
+    for (const line of tableOrList(titles, cells, out.width)) out.line(line);
     const more = rows.length > SHOWN_ROWS ? `, the first ${SHOWN_ROWS} shown` : "";
     const cutOff = truncated === null ? "" : ` (there are more: cut by the limit of ${truncated})`;
     out.line(`${rowCount(rows.length)}${cutOff}${more}`);
@@ -154,7 +159,11 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
       out.line("Bob's newest orders, as Bob's own agent sees them:");
       print(await outcomeOf(agents.bob.runSql(BOBS)));
     } else if (text === "\\log") {
-      const calls = await callsOf(readRecords(shop.recordsFile), { subject: alice.subject });
+      // The file is made by the first record.
+      const records = existsSync(shop.recordsFile) ? readRecords(shop.recordsFile) : [];
+      const all = await callsOf(records, { subject: alice.subject });
+      const calls = all.filter(({ decision }) => decision.tool !== JUDGE);
+      if (calls.length === 0) out.line("No calls yet.");
       for (const { decision, outcome, status } of calls.slice(-SHOWN_ROWS)) {
         const came =
           status === "ok"

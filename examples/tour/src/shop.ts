@@ -7,11 +7,11 @@ import { jsonlSink, memorySink, Secret, type RecordSink } from "@behalf/core";
 import { startOpenIdProvider, startPostgres, type LocalOpenIdProvider } from "@behalf/local";
 import { installKit, syncKeys } from "@behalf/postgres";
 import pg from "pg";
-import { gateway, type Gateway } from "./gateway.ts";
+import { databaseCredentials, gateway, type Gateway } from "./gateway.ts";
 import { alice, people } from "./people.ts";
 
 const AUDIENCE = { gateway: "urn:shop:gateway", database: "urn:shop:database" } as const;
-const CONTROL = "shop_control";
+export const CONTROL = "shop_control";
 export const AGENT = "agent:assistant";
 export const GATEWAY = "gateway:shop";
 export const GATEWAY_LOGIN = "shop_gateway";
@@ -122,12 +122,17 @@ export async function startShop(options: ShopOptions = {}): Promise<Shop> {
   stack.defer(() => pool.end());
   const records = jsonlSink({ path: recordsFile });
   stack.defer(() => records.close());
+  // One for both gateways: the token that both databases are shown is the same, with its id and its times.
+  const credentials = databaseCredentials({
+    issuer: idp.issuer,
+    client: { id: "gateway", secret: new Secret(secrets.gateway) },
+    databaseAudience: AUDIENCE.database,
+  });
   const gatewayBefore = (its: { readonly pool: pg.Pool; readonly records: RecordSink }) => {
     const made = gateway({
       issuer: idp.issuer,
       audience: AUDIENCE.gateway,
-      client: { id: "gateway", secret: new Secret(secrets.gateway) },
-      databaseAudience: AUDIENCE.database,
+      credentials,
       ...its,
     });
     stack.defer(() => made.close());

@@ -30,6 +30,10 @@ interface RunOptions {
   readonly input?: string;
   /** Sends SIGINT once this was printed, or after so many milliseconds. */
   readonly interruptAt?: string | number;
+  /** Closes the end of the pipe that is read, as `head` does, once this was printed. */
+  readonly closeAt?: string;
+  readonly arguments?: readonly string[];
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 /** Runs a program of the tour as people do, with a folder for temporary files of its own. */
@@ -39,13 +43,16 @@ async function run(program: "main.ts" | "try.ts", options: RunOptions = {}): Pro
   // As root the server runs under another account, which must reach its data.
   chmodSync(temporary, 0o755);
   const file = fileURLToPath(new URL(program, import.meta.url));
-  const child = spawn(process.execPath, [file], { env: { ...process.env, TMPDIR: temporary } });
+  const child = spawn(process.execPath, [file, ...(options.arguments ?? [])], {
+    env: { ...process.env, TMPDIR: temporary, ...options.environment },
+  });
   let output = "";
   let errors = "";
-  const { interruptAt } = options;
+  const { interruptAt, closeAt } = options;
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
     if (typeof interruptAt === "string" && output.includes(interruptAt)) child.kill("SIGINT");
+    if (closeAt !== undefined && output.includes(closeAt)) child.stdout.destroy();
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
   if (typeof interruptAt === "number") setTimeout(() => child.kill("SIGINT"), interruptAt);
@@ -69,12 +76,15 @@ describe("npm start", () => {
   test("runs through, checks what it prints and leaves nothing", async () => {
     const { code, output, errors, leftovers } = await run("main.ts");
     expect(errors).toBe("");
-    expect(output).toMatch(/^Behalf: 4 humans, 4 companies, 100,000 orders, one PostgreSQL 18\./);
+    expect(output).toMatch(
+      /^Behalf: 4 humans of 3 companies; 100,000 orders of 4, one PostgreSQL 18\./,
+    );
     expect(output).toContain("1. One agent, one question, two humans");
     expect(output).toContain("2. Now Alice's agent turns hostile");
     for (const number of [1, 2, 3, 4, 5, 6, 7, 8])
       expect(output).toMatch(RegExp(`^ ${number} `, "m"));
     expect(output).not.toContain("LEAKED");
+    expect(output).toContain("one statement at a time");
     expect(output).toContain("3. What did Alice's agent do? (from the records alone)");
     expect(output).toContain("(audience): nobody, says it is alice");
     expect(output).toContain("Known by: independent engine: PostgreSQL 18.");
@@ -95,6 +105,32 @@ describe("npm start", () => {
     expect(output).not.toContain("claims checked");
     expect(leftovers).toEqual([]);
     expect(code).toBe(130);
+  });
+});
+
+describe.each(["main.ts", "try.ts"] as const)("%s", (program) => {
+  test("ends quietly where nobody reads on", async () => {
+    const closed = await run(program, {
+      closeAt: program === "main.ts" ? "One agent, one question" : "You are the agent",
+      input: "select 1;\nselect 2;\n",
+    });
+    expect(closed).toMatchObject({ code: 0, errors: "", leftovers: [] });
+  });
+
+  test("says in a line why it cannot start", async () => {
+    const { code, output, errors, leftovers } = await run(program, {
+      environment: { TMPDIR: "/nonexistent" },
+    });
+    expect(errors).toMatch(/^The set-up failed: ENOENT.*\/nonexistent.*\n$/);
+    expect({ code, output, leftovers }).toEqual({ code: 1, output: "", leftovers: [] });
+  });
+
+  test("refuses arguments that it does not know", async () => {
+    for (const argument of ["--nonsense", "nonsense"]) {
+      const { code, output, errors } = await run(program, { arguments: [argument] });
+      expect(errors).toMatch(/^Un(known|expected) .*nonsense'\nusage: npm (start|run try)/);
+      expect({ code, output }).toEqual({ code: 2, output: "" });
+    }
   });
 });
 
@@ -143,9 +179,10 @@ describe("npm run try", () => {
   test("takes statements from a pipe, also the last one without a semicolon", async () => {
     const { code, output, errors, leftovers } = await run("try.ts", {
       input:
-        "\\who\n\\help\n\\bob\nselect count(*)\n  from orders;\nselect set_config('role', 'postgres', true)\n\n\\log\nselect 6 * 7 as answer",
+        "\\log\n\\who\n\\help\n\\bob\nselect count(*)\n  from orders;\nselect set_config('role', 'postgres', true)\n\n\\log\nselect 6 * 7 as answer",
     });
     expect(errors).toBe("");
+    expect(output).toContain("alice> \\log\nNo calls yet.");
     expect(output).toContain("The database says: alice of http://127.0.0.1:");
     expect(output).toContain("agent_manager");
     expect(output).toMatch(/count\n40000\n1 row\nNothing of anybody else in it/);
@@ -190,6 +227,60 @@ describe("npm run try", () => {
     );
     expect(leaks).toBe(2);
     expect(output.match(/SOMEBODY ELSE'S DATA/g)).toHaveLength(2);
+  });
+
+  test("is not talked out of it by what else the statement says", async () => {
+    const statements = [
+      "select count(*)/*oid*/ from orders",
+      "select count(*), 'pg_class' as kind from orders",
+      "select count(*), pg_backend_pid() from orders",
+      "select pg_backend_pid(), query_to_xml('select count(*) from orders', true, false, '')::text",
+      "select count(*), random() from orders",
+      "select count(*) from shop.public.orders",
+      'select sum(total) from "shop"."public"."orders"',
+    ];
+    const { leaks } = await typed(statements.map((statement) => `${statement};\n`).join(""), {
+      sabotage: "create policy oops on orders for select to behalf_agents using (true)",
+    });
+    expect(leaks).toBe(statements.length);
+  });
+
+  test("accuses nobody of what differs between two databases, two connections or two moments", async () => {
+    const own = [
+      "select behalf.claims()",
+      "select count(*) from shop.public.orders",
+      "select count(*)/*oid*/ from orders",
+    ];
+    const changing = [
+      ...Array<string>(6).fill("select random() < 0.5"),
+      "select extract(milliseconds from clock_timestamp())::int % 2, clock_timestamp()",
+      "select random(), count(*) from orders",
+      "select query_to_xml('select pg_backend_pid()', true, false, '')::text",
+    ];
+    const server = [
+      "select pg_backend_pid(), count(*) from orders",
+      "select pid from behalf.whoami()",
+      "select oid from pg_class where relname = 'orders'",
+      "select pg_relation_filepath('orders')",
+    ];
+    const { leaks, output } = await typed(
+      [...own, ...changing, ...server, "\\log"].map((line) => `${line}\n\n`).join(""),
+    );
+    expect(leaks).toBe(0);
+    // By chance `random() < 0.5` is the same in the copy, or the same all along.
+    expect(output.match(/Nothing of anybody else in it/g)?.length).toBeGreaterThanOrEqual(
+      own.length,
+    );
+    for (const statement of own) {
+      const answer = output.slice(output.indexOf(`alice> ${statement}`));
+      expect(answer.slice(0, answer.indexOf("\n\n"))).toContain("Nothing of anybody else in it");
+    }
+    expect(output.match(/This is about the server itself/g)).toHaveLength(server.length);
+    // The judge's own calls are not Alice's.
+    const log = output.slice(output.indexOf("alice> \\log"));
+    expect(log.match(/^\d\d:\d\d:\d\d /gm)).toHaveLength(
+      own.length + changing.length + server.length,
+    );
   });
 
   test("raises no alarm for what the statement itself holds, for time, chance and the server's own facts", async () => {

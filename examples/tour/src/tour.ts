@@ -27,7 +27,7 @@ export async function tour(shop: Shop, out: Printer, signal?: AbortSignal): Prom
     version: "?",
   };
   out.line(
-    `${out.bold("Behalf")}: ${people.length} humans, ${companies} companies, ${grouped(orders)} orders, one PostgreSQL ${version}.`,
+    `${out.bold("Behalf")}: ${people.length} humans of ${new Set(people.map(({ company }) => company)).size} companies; ${grouped(orders)} orders of ${companies}, one PostgreSQL ${version}.`,
   );
 
   signal?.throwIfAborted();

@@ -1,18 +1,19 @@
-import { Interrupted, interruption } from "./interrupt.ts";
+import { interruption } from "./interrupt.ts";
 import { printer } from "./printing.ts";
+import { exitCodeOf, flags, openShop } from "./program.ts";
 import { prompt } from "./prompt.ts";
-import { startShop } from "./shop.ts";
 
+flags("npm run try");
 const signal = interruption();
 const out = printer(process.stdout, process.env, 200);
 
 try {
-  await using shop = await startShop({ signal, control: true });
+  await using shop = await openShop({ signal, control: true });
   const terminal = process.stdin.isTTY && process.stdout.isTTY ? process.stdout : undefined;
   const leaks = await prompt(shop, { stream: process.stdin, terminal, signal }, out);
   process.exitCode = leaks === 0 ? 0 : 1;
 } catch (error) {
-  if (!(error instanceof Interrupted)) throw error;
+  const exitCode = exitCodeOf(error);
   // Ctrl-C is how people leave a prompt.
-  process.exitCode = error.exitCode === 130 ? 0 : error.exitCode;
+  process.exitCode = exitCode === 130 ? 0 : exitCode;
 }
