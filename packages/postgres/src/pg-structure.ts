@@ -5,7 +5,6 @@
 export interface PgPool {
   connect(): Promise<PgClient>;
   on(event: "error", listener: (error: Error) => void): unknown;
-  readonly totalCount?: number;
   readonly options?: { readonly max?: number; readonly pipeline?: boolean | undefined };
 }
 

@@ -5,8 +5,6 @@ export interface CallClock {
   readonly signal: AbortSignal;
   /** Why the call has to end, once it has to. */
   readonly stopped: BehalfError | undefined;
-  /** Milliseconds that are left, never below 1. */
-  remainingMs(): number;
   /** Milliseconds for the server's own limit: it must answer before the client gives up. */
   serverMs(): number;
   readonly stop: (error: BehalfError) => void;
@@ -49,15 +47,13 @@ export function callClock(deadlineMs: number, outer: AbortSignal | undefined): C
     stopped ??= error;
     controller.abort(error);
   }
-  const remainingMs = () => Math.max(1, Math.floor(endsAt - performance.now()));
   return {
     signal: controller.signal,
     get stopped() {
       return stopped;
     },
-    remainingMs,
     serverMs() {
-      const left = remainingMs();
+      const left = Math.max(1, endsAt - performance.now());
       return Math.max(1, Math.floor(left - Math.min(SERVER_LEAD_MS, left / 10)));
     },
     stop,

@@ -105,7 +105,6 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
       }
       client.on("error", ignore);
       let running: PostgresBatch | null = null;
-      let used = false;
       let clean = true;
       // A callback may keep its session and use it when the connection serves somebody else.
       let live = true;
@@ -115,7 +114,6 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
         clock.check();
         const batch = new PostgresBatch(steps, state.prepared);
         running = batch;
-        used = true;
         clean = false;
         client.query(batch);
         try {
@@ -148,7 +146,7 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
         if (running) {
           client.on("error", ignore);
           track(retire(client, running));
-        } else if (!used || clean) {
+        } else if (clean) {
           client.release();
         } else {
           const restoring = restore(client, state);
@@ -213,7 +211,8 @@ function yes(): true {
   return true;
 }
 
-function ended(): BehalfError {
+/** What a call's code is told that comes back after the call. */
+export function ended(): BehalfError {
   return new BehalfError(
     "closed",
     "[postgres] the call has ended; use the session inside its callback",

@@ -1,4 +1,4 @@
-import { BehalfError, type Delegation, type SqlResult } from "@behalf/core";
+import { BehalfError, type Credential, type Delegation, type SqlResult } from "@behalf/core";
 
 import type { PgClient } from "./pg-structure.ts";
 import type { Step, StepResult } from "./postgres-batch.ts";
@@ -7,7 +7,6 @@ import type { Connection } from "./postgres-connection.ts";
 import { isStaleTicket } from "./postgres-errors.ts";
 import { splitRow } from "./postgres-row.ts";
 import { backendStart, begin, fetch, open, rollback, start } from "./postgres-steps.ts";
-import type { Credential } from "@behalf/core";
 import type { Tickets } from "./postgres-tickets.ts";
 
 /** What one call of one human needs at the database. */
@@ -33,7 +32,6 @@ export interface PageResult extends SqlResult {
 
 /** What the database said when the human was proved to it. */
 export interface Started {
-  readonly role: string;
   /** The backend's own evidence: role, process id and, where it is known, when that process started. */
   readonly native: { readonly [name: string]: string | number };
   /** Results of the steps that were sent along. */
@@ -99,7 +97,7 @@ export async function startCall(
   }
   const { backendStart: since } = state;
   const native = { role, pid: Number(pid), ...(since === null ? {} : { backendStart: since }) };
-  return { role, native, rest: results.slice(head.length) };
+  return { native, rest: results.slice(head.length) };
 }
 
 /** The steps that run a hostile text and bring its first page. One row more shows that there are more. */

@@ -1,5 +1,4 @@
 import {
-  BehalfError,
   type CallFacts,
   type NoteOutcome,
   type Principal,
@@ -8,7 +7,7 @@ import {
   type SqlSession,
 } from "@behalf/core";
 
-import type { Connection } from "./postgres-connection.ts";
+import { type Connection, ended } from "./postgres-connection.ts";
 import { type Limits, checkText, limitsOf, notAText } from "./postgres-options.ts";
 import { checkedCall } from "./postgres-records.ts";
 import {
@@ -40,19 +39,14 @@ export function postgresSession(
   factsOf: (action: "query" | "whoAmI", statement?: string) => CallFacts,
 ): PostgresSession {
   let native: Started["native"] | null = null;
-  let ended = false;
+  let over = false;
   let queue: Promise<unknown> = Promise.resolve();
   const totals = { rows: 0, bytes: 0 };
 
   // One connection runs one statement at a time, whatever the caller awaits.
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (ended) {
-      return Promise.reject(
-        new BehalfError(
-          "closed",
-          "[postgres] the run has ended; use the session inside its callback",
-        ),
-      );
+    if (over) {
+      return Promise.reject(ended());
     }
     const turn = queue.then(work);
     queue = turn.catch(() => {});
@@ -106,7 +100,7 @@ export function postgresSession(
       );
     },
     async end() {
-      ended = true;
+      over = true;
       await queue;
       if (native === null) return;
       await connection.send([rollback, reset()]);
