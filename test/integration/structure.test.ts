@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { postgresNames } from "@behalf/core";
 import { describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -80,6 +81,26 @@ it("keeps nothing that ships dependent on the local package", async () => {
       "@behalf/local",
     );
   }
+});
+
+it("names in core what the kit really has", async () => {
+  const kit = (
+    await Promise.all(
+      (await files(join(root, "packages", "postgres", "sql"))).map((file) =>
+        readFile(file, "utf8"),
+      ),
+    )
+  ).join("\n");
+  const { schema, sandboxSchema, ownerRole, agentsRole, keySyncRole, sealSetting } = postgresNames;
+  for (const name of Object.values(postgresNames.functions)) {
+    expect(kit).toContain(`create or replace function ${schema}.${name}(`);
+  }
+  for (const role of [ownerRole, agentsRole, keySyncRole]) {
+    expect(kit).toContain(`'${role}'`);
+  }
+  expect(kit).toContain(`create schema if not exists ${sandboxSchema} `);
+  expect(kit).toContain(`set_config('${sealSetting}'`);
+  expect(kit).toContain(`'${postgresNames.applicationNamePrefix}'`);
 });
 
 it("pins the PostgreSQL image in one place", async () => {

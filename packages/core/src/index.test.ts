@@ -13,6 +13,7 @@ it("exports these values and no others", () => {
     "identityVerifier",
     "isCallId",
     "isStatement",
+    "issuerKeySet",
     "joinCalls",
     "jsonlSink",
     "memorySink",

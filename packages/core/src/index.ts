@@ -39,6 +39,8 @@ export type { Actor, Identity, JsonValue, SubjectRef } from "./identity.ts";
 export type { IdentityRefusal } from "./identity-refusal.ts";
 export { identityVerifier } from "./identity-verifier.ts";
 export type { IdentityVerifier, IdentityVerifierOptions } from "./identity-verifier.ts";
+export { issuerKeySet } from "./issuer-key-set.ts";
+export type { IssuerKeySetOptions } from "./issuer-key-set.ts";
 export { jsonlSink } from "./jsonl-sink.ts";
 export type { JsonlSinkOptions } from "./jsonl-sink.ts";
 export { memorySink } from "./memory-sink.ts";

@@ -1,10 +1,7 @@
-import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet } from "jose";
-import { FetchFailure, type Fetch } from "./bounded-fetch.ts";
-import { BehalfError } from "./errors.ts";
+import { createLocalJWKSet, errors, type CryptoKey } from "jose";
+import type { Fetch } from "./bounded-fetch.ts";
 import { identityRefused } from "./identity-refusal.ts";
-import { discoverIssuer } from "./issuer-metadata.ts";
-import { secureUrl } from "./issuer-url.ts";
-import { isJsonObject } from "./json-object.ts";
+import { discoverKeysUri, fetchKeySet } from "./issuer-key-set.ts";
 
 /** Least time between two fetches of one key set. What a flood of unknown key ids costs at most. */
 export const KEY_COOLDOWN_MS = 5000;
@@ -55,11 +52,7 @@ export function issuerKeys(options: IssuerKeysOptions): IssuerKeys {
   async function keysUri(): Promise<string> {
     if (options.jwksUri !== undefined) return options.jwksUri;
     if (discovered === undefined || !isWithin(discovered.atMs, METADATA_MAX_AGE_MS)) {
-      const uri = (await discoverIssuer(issuer, fetch)).jwks_uri;
-      if (uri === undefined) {
-        throw new BehalfError("configuration", `the metadata of ${issuer} names no jwks_uri`);
-      }
-      secureUrl(`the jwks_uri of ${issuer}`, uri, options.allowPlainHttp);
+      const uri = await discoverKeysUri(issuer, options.allowPlainHttp, fetch);
       discovered = { uri, atMs: now() };
     }
     return discovered.uri;
@@ -67,7 +60,7 @@ export function issuerKeys(options: IssuerKeysOptions): IssuerKeys {
 
   async function load(): Promise<void> {
     try {
-      const find = await fetchKeys(await keysUri(), issuer, fetch);
+      const find = createLocalJWKSet(await fetchKeySet(await keysUri(), issuer, fetch));
       keys = { find, fetchedAtMs: now() };
       failure = undefined;
     } catch (error) {
@@ -120,29 +113,6 @@ export function issuerKeys(options: IssuerKeysOptions): IssuerKeys {
       throw identityRefused("unknown_key", `${issuer} publishes no single key of that kid and alg`);
     },
   };
-}
-
-async function fetchKeys(
-  uri: string,
-  issuer: string,
-  fetch: Fetch,
-): Promise<ReturnType<typeof createLocalJWKSet>> {
-  let what = "not a JSON Web Key Set";
-  try {
-    const headers = { accept: "application/jwk-set+json, application/json" };
-    const response = await fetch(uri, { method: "GET", headers });
-    if (response.status !== 200) throw new FetchFailure(`HTTP ${response.status}`);
-    const answer: unknown = await response.json();
-    if (isKeySet(answer)) return createLocalJWKSet(answer);
-  } catch (error) {
-    if (error instanceof FetchFailure) what = error.what;
-  }
-  throw identityRefused("keys", `the keys of the issuer ${issuer} cannot be had: ${what}`, what);
-}
-
-// createLocalJWKSet checks the keys themselves.
-function isKeySet(value: unknown): value is JSONWebKeySet {
-  return isJsonObject(value) && Array.isArray(value["keys"]);
 }
 
 async function select(

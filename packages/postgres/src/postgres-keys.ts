@@ -1,19 +1,13 @@
-import { BehalfError } from "@behalf/core";
+import { issuerKeySet, type IssuerKeySetOptions } from "@behalf/core";
 
 /** A connection of a member of `behalf_keysync`, by structure. */
 export interface KeyClient {
   query(text: string, values: unknown[]): Promise<{ rows: { [column: string]: unknown }[] }>;
 }
 
-export interface SyncKeysOptions {
-  /** The issuer, exactly as it stands in `iss`. */
-  readonly issuer: string;
+export interface SyncKeysOptions extends IssuerKeySetOptions {
   /** A connection of the key synchronisation's own login: a gateway must not be able to put keys. */
   readonly client: KeyClient;
-  /** Longest time for each of the two requests, in milliseconds. Default is `10000`. */
-  readonly timeoutMs?: number;
-  /** For tests, or to go through a proxy. Default is the global `fetch`. */
-  readonly fetch?: typeof fetch;
 }
 
 /**
@@ -29,54 +23,11 @@ export interface SyncKeysOptions {
  * ```
  */
 export async function syncKeys(options: SyncKeysOptions): Promise<number> {
-  const { client, issuer, timeoutMs = 10_000 } = options;
-  const get = options.fetch ?? fetch;
-  const metadata = await json(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`);
-  if (metadata["issuer"] !== issuer) {
-    throw new BehalfError(
-      "configuration",
-      `[postgres] the metadata found at ${issuer} is of another issuer; check its spelling, also the trailing slash`,
-    );
-  }
-  const jwksUri = metadata["jwks_uri"];
-  if (typeof jwksUri !== "string") {
-    throw new BehalfError("configuration", `[postgres] ${issuer} publishes no jwks_uri`);
-  }
-  const keys = await json(jwksUri);
+  const { client, ...issuer } = options;
+  const keys = await issuerKeySet(issuer);
   const { rows } = await client.query("select behalf.put_keys($1, $2::pg_catalog.jsonb) as count", [
-    issuer,
+    issuer.issuer,
     JSON.stringify(keys),
   ]);
   return Number(rows[0]?.["count"]);
-
-  async function json(address: string): Promise<{ [name: string]: unknown }> {
-    const { protocol, hostname } = new URL(address);
-    if (protocol !== "https:" && !isLoopback(hostname)) {
-      throw new BehalfError(
-        "configuration",
-        `[postgres] keys are fetched over https only, not from ${protocol}//${hostname}`,
-      );
-    }
-    try {
-      // A redirect could lead away from the address that was checked.
-      const response = await get(address, {
-        redirect: "error",
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      if (!response.ok) throw new Error(`HTTP ${response.status}`);
-      const body: unknown = await response.json();
-      if (typeof body !== "object" || body === null) throw new Error("no JSON object");
-      return { ...body };
-    } catch (error) {
-      throw new BehalfError(
-        "identity.unavailable",
-        `[postgres] ${address} could not be fetched; the keys in the database stay as they were`,
-        { cause: error },
-      );
-    }
-  }
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }
