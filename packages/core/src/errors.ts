@@ -20,6 +20,7 @@
  * | `backend.identity_mismatch` | the backend saw another human than the delegation's | report it: a defect |
  * | `backend.unavailable` | the backend cannot be reached or refuses the login | retry later |
  * | `backend.failed` | the statement was understood and failed while it ran | see `nativeCode` |
+ * | `limit.exceeded` | this human has too many calls under way | wait for them, then retry |
  * | `cancelled` | the caller's AbortSignal fired | |
  * | `timeout` | the deadline passed | a longer deadline or a smaller question |
  * | `records.unavailable` | the audit record could not be written, so the call was refused | repair the sink |
@@ -43,6 +44,7 @@ export type BehalfErrorCode =
   | "backend.identity_mismatch"
   | "backend.unavailable"
   | "backend.failed"
+  | "limit.exceeded"
   | "cancelled"
   | "timeout"
   | "records.unavailable"

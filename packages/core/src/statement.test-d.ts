@@ -1,6 +1,7 @@
 import type { SqlAdapter } from "./adapter.ts";
 import type { Delegation } from "./delegation.ts";
 import { isStatement, sql, type Statement } from "./statement.ts";
+import { trustedStatement } from "./trusted-text.ts";
 
 // The assertion of this file is that it compiles.
 declare const adapter: SqlAdapter;
@@ -25,6 +26,9 @@ void sql("select 1");
 
 // @ts-expect-error values are values: an object is none
 void sql`select ${{ text: "1" }}`;
+
+// @ts-expect-error what is no text is not made trusted
+void trustedStatement({ text: "select 1" });
 
 // @ts-expect-error an object that looks like a statement is no input
 void adapter.query(delegation, { text: "select 1", values: [] });

@@ -12,8 +12,9 @@ export type SqlValue =
 declare const brand: unique symbol;
 
 /**
- * Trusted SQL with values. Only the {@link sql} tag makes one, so its text stands in the source of
- * whoever wrote the tool; adapters check the brand at run time with {@link isStatement}.
+ * Trusted SQL with values. The {@link sql} tag makes one, so its text stands in the source of whoever
+ * wrote the tool; query builders go through `@behalf/core/trusted-text`. Adapters check the brand at run
+ * time with {@link isStatement}.
  */
 export interface Statement {
   readonly [brand]: "Statement";
@@ -50,14 +51,21 @@ export function sql(strings: TemplateStringsArray, ...values: readonly SqlValue[
   if (strings.length !== values.length + 1) {
     throw new TypeError("sql: the number of values does not fit the text");
   }
-  const text = strings.reduce((before, part, index) => `${before}$${index}${part}`);
+  return brandStatement(
+    strings.reduce((before, part, index) => `${before}$${index}${part}`),
+    values,
+  );
+}
+
+/** Vouches for a text. Not part of the package's main entry: see `trusted-text.ts`. */
+export function brandStatement(text: string, values: readonly SqlValue[]): Statement {
   const statement = Object.freeze({ text, values: Object.freeze([...values]) });
   made.add(statement);
   if (isStatement(statement)) return statement;
-  throw new TypeError("sql: the statement lost its brand");
+  throw new TypeError("the statement lost its brand");
 }
 
-/** Whether `value` was made by {@link sql} of this copy of the package. */
+/** Whether `value` was made by {@link sql}, or by `trustedStatement`, of this copy of the package. */
 export function isStatement(value: unknown): value is Statement {
   return typeof value === "object" && value !== null && made.has(value);
 }
