@@ -1,0 +1,32 @@
+import type { Delegation, Delegator } from "@behalf/core";
+
+/** Who sent one HTTP request: the proof was accepted, and each tool call gets a delegation of its own. */
+export interface Caller {
+  /**
+   * @throws BehalfError what `front.delegate` throws
+   */
+  delegationFor(tool: string): Promise<Delegation>;
+}
+
+/**
+ * Lets a request in. The first call that the request makes uses the delegation that was made here, so
+ * that its token is looked at once.
+ *
+ * @param tool the tool that the request's headers name, where they do
+ * @throws BehalfError what `front.delegate` throws
+ */
+export async function callerOf(
+  front: Delegator,
+  token: string | undefined,
+  tool: string | undefined,
+): Promise<Caller> {
+  const naming = (name: string | undefined) => (name === undefined ? {} : { tool: name });
+  let unused: Delegation | undefined = await front.delegate(token, naming(tool));
+  return {
+    async delegationFor(name) {
+      const delegation = unused;
+      unused = undefined;
+      return delegation?.tool === name ? delegation : front.delegate(token, naming(name));
+    },
+  };
+}
