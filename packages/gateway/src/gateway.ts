@@ -74,7 +74,7 @@ export async function gateway(options: GatewayOptions): Promise<Gateway> {
           headersTimeout: limits.headersTimeoutMs,
           requestTimeout: limits.requestTimeoutMs,
           keepAliveTimeout: limits.keepAliveTimeoutMs,
-          connectionsCheckingInterval: CHECK_MS,
+          connectionsCheckingInterval: Math.min(CHECK_MS, limits.headersTimeoutMs),
         },
         handler.handle,
       );

@@ -1,0 +1,184 @@
+import { createServer } from "node:http";
+
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+
+import { until } from "../support/failure.ts";
+import {
+  currentRequest,
+  REVISIONS,
+  startGateway,
+  toolAnswer,
+  type GatewayWorld,
+} from "../support/gateway-world.ts";
+import { makeWorld, type World } from "../support/world.ts";
+
+let world: World;
+let served: GatewayWorld;
+beforeAll(async () => {
+  world = await makeWorld({ url: inject("postgresUrl") });
+  served = await startGateway(world, { database: world.adapter({ pool: world.pool({ max: 8 }) }) });
+  // Long statements say who they are, so that the server can be asked for them.
+  await world.admin.query(`
+    create function hold(name text, seconds float8) returns text language sql as
+      $$ select pg_sleep(seconds)::text || name $$;
+    create function fail_with_detail() returns int language plpgsql as $$
+      begin
+        raise exception using errcode = '23505', message = 'duplicate key value',
+          detail = 'Key (ssn)=(078-05-1120) already exists.';
+      end $$;
+  `);
+});
+afterAll(async () => {
+  await served?.[Symbol.asyncDispose]();
+  await world?.[Symbol.asyncDispose]();
+});
+
+/** How many sleep at the server. */
+async function sleeping(): Promise<number> {
+  const { rows } = await world.admin.query<{ n: number }>(
+    `select count(*)::int as n from pg_stat_activity
+     where datname = $1 and usename = $2 and wait_event = 'PgSleep'`,
+    [world.names.database, world.names.gateway],
+  );
+  return rows[0]?.n ?? 0;
+}
+
+const hold = (seconds: number) => ({ sql: `select hold('held', ${seconds})` });
+
+describe.each(REVISIONS)("when a client of %s goes away", (revision) => {
+  it("its statement is cancelled at the server", async () => {
+    const client = await served.client("alice", revision);
+    const call = client
+      .callTool({ name: "query", arguments: hold(30) })
+      .catch((error: unknown) => error);
+    await until(async () => (await sleeping()) === 1);
+    await client.close();
+    await until(async () => (await sleeping()) === 0);
+    await call;
+    const recorded = until(() => {
+      const last = world.records.records.findLast(({ kind }) => kind === "outcome");
+      return last?.kind === "outcome" && last.code === "cancelled";
+    });
+    await expect(recorded).resolves.toBeUndefined();
+  });
+});
+
+it("lets nobody cancel another's call by guessing its id", async () => {
+  const [alice, bob] = [await world.token("alice"), await world.token("bob")];
+  const call = served.call(alice, "query", hold(0.5));
+  await until(async () => (await sleeping()) === 1);
+  const { headers } = currentRequest("notifications/cancelled");
+  for (const requestId of Array.from({ length: 300 }, (_, n) => n)) {
+    const answer = await served.send({
+      body: { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId } },
+      headers: { ...headers, authorization: `Bearer ${bob}` },
+    });
+    expect(answer.status).toBe(202);
+  }
+  expect(toolAnswer((await call).json()["result"])["rows"]).toEqual([["held"]]);
+});
+
+it("gives each of many requests with one id its own answer", async () => {
+  const tokens = [await world.token("alice"), await world.token("bob")];
+  const answers = await Promise.all(
+    Array.from({ length: 60 }, (_, n) =>
+      served.call(tokens[n % 2], "query", { sql: `select ${n}, min(org_id) from orders` }),
+    ),
+  );
+  for (const [n, answer] of answers.entries()) {
+    expect(answer.json()["id"]).toBe(1);
+    expect(toolAnswer(answer.json()["result"])["rows"]).toEqual([
+      [n, n % 2 === 0 ? "acme" : "globex"],
+    ]);
+  }
+});
+
+it("ends a call at its deadline, and says so", async () => {
+  await using hasty = await startGateway(world, { limits: { deadlineMs: 100 } });
+  const answer = await hasty.call(await world.token("alice"), "query", hold(30));
+  expect(toolAnswer(answer.json()["result"])["error"]).toMatchObject({
+    code: "timeout",
+    retry: false,
+  });
+});
+
+it("keeps the values of other rows, which DETAIL can hold, to itself", async () => {
+  const sql = "select fail_with_detail()";
+  const answer = await served.call(await world.token("alice"), "query", { sql });
+  expect(toolAnswer(answer.json()["result"])["error"]).toMatchObject({ sqlstate: "23505" });
+  expect(answer.text).not.toContain("078-05-1120");
+});
+
+it("takes no more requests at once than it is allowed to", async () => {
+  await using narrow = await startGateway(world, { limits: { concurrentRequests: 1 } });
+  const token = await world.token("alice");
+  const call = narrow.call(token, "query", hold(0.3));
+  await until(async () => (await sleeping()) === 1);
+  const refused = await narrow.call(token, "query", { sql: "select 1" });
+  expect(refused.status).toBe(503);
+  expect(refused.headers["retry-after"]).toBe("1");
+  expect((await call).status).toBe(200);
+  expect((await narrow.call(token, "query", { sql: "select 1" })).status).toBe(200);
+});
+
+describe("health", () => {
+  it("tells life from readiness, by any name and without a bearer", async () => {
+    let isWell = true;
+    await using probed = await startGateway(world, {
+      ready: async () => {
+        if (!isWell) throw new Error("no database");
+      },
+    });
+    const probe = async (path: string) =>
+      (await probed.send({ method: "GET", path, headers: { host: "10.0.0.7" } })).status;
+    expect(await probe("/healthz")).toBe(200);
+    expect(await probe("/readyz")).toBe(200);
+    isWell = false;
+    // Asked at most once a second, whoever asks.
+    await until(async () => (await probe("/readyz")) === 503);
+    expect(await probe("/healthz")).toBe(200);
+    expect(probed.log).toContainEqual({
+      level: "error",
+      event: "not_ready",
+      message: "no database",
+    });
+  });
+});
+
+describe("a gateway that is closed", () => {
+  it("finishes what runs, takes nothing new, and ends", async () => {
+    const closing = await startGateway(world);
+    const token = await world.token("alice");
+    const call = closing.call(token, "query", hold(0.4));
+    await until(async () => (await sleeping()) === 1);
+    const closed = closing.gateway.close({ drainMs: 10_000 });
+    await expect(closing.call(token, "query", { sql: "select 1" })).rejects.toThrow(/ECONNREFUSED/);
+    expect(toolAnswer((await call).json()["result"])["rows"]).toEqual([["held"]]);
+    await closed;
+    await closing.gateway.close();
+  });
+
+  it("cancels what runs longer than it may", async () => {
+    const closing = await startGateway(world);
+    const call = closing.call(await world.token("alice"), "query", hold(30)).catch(() => "cut off");
+    await until(async () => (await sleeping()) === 1);
+    await closing.gateway.close({ drainMs: 50 });
+    expect(await call).toBe("cut off");
+    await until(async () => (await sleeping()) === 0);
+  });
+
+  it("says so to who is connected still, behind a server of one's own", async () => {
+    const closing = await startGateway(world);
+    const server = createServer(closing.gateway.handle);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    const origin = `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`;
+    expect((await fetch(`${origin}/readyz`)).status).toBe(200);
+    await closing.gateway.close();
+    expect((await fetch(`${origin}/readyz`)).status).toBe(503);
+    expect((await fetch(`${origin}/healthz`)).status).toBe(200);
+    expect((await fetch(`${origin}/mcp`, { method: "POST", body: "{}" })).status).toBe(503);
+    server.closeAllConnections();
+    server.close();
+  });
+});
