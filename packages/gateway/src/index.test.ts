@@ -6,7 +6,12 @@ import * as gateway from "./index.ts";
 import { VERSION } from "./version.ts";
 
 it("exports exactly these values", () => {
-  expect(Object.keys(gateway).toSorted()).toEqual(["gateway", "statementTool"]);
+  expect(Object.keys(gateway).toSorted()).toEqual([
+    "declarationProblems",
+    "declaredTool",
+    "gateway",
+    "statementTool",
+  ]);
 });
 
 it("tells clients its own version", async () => {

@@ -1,3 +1,10 @@
+export { declarationProblems, declaredTool } from "./declared-tool.ts";
+export type {
+  DeclarationProblem,
+  DeclaredParameter,
+  ParameterType,
+  ToolDeclaration,
+} from "./declared-tool.ts";
 export type { GatewayLog, GatewayLogEntry } from "./gateway-log.ts";
 export type { GatewayLimits, GatewayOptions } from "./gateway-options.ts";
 export { gateway } from "./gateway.ts";
