@@ -25,6 +25,8 @@ interface Manifest {
   readonly exports: Record<string, string | Record<string, string>>;
   readonly dependencies?: Record<string, string>;
   readonly license?: string;
+  readonly version: string;
+  readonly bin?: Readonly<Record<string, string>>;
 }
 
 const PNPM = /const PNPM = "(.+)";/.exec(
@@ -54,11 +56,11 @@ function pack(name: string): void {
     timeout: 120_000,
     env: outerEnvironment(),
   });
-  const target = join(work, "node_modules", "@behalf", name);
+  const manifest = read(source);
+  const target = join(work, "node_modules", manifest.name);
   mkdirSync(target, { recursive: true });
-  const tarball = readdirSync(work).find((file) => file.startsWith(`behalf-${name}-`)) as string;
+  const tarball = `${manifest.name.replace("@", "").replace("/", "-")}-${manifest.version}.tgz`;
   execFileSync("tar", ["-xzf", join(work, tarball), "-C", target, "--strip-components=1"]);
-  const manifest = read(target);
   for (const dependency of Object.keys(manifest.dependencies ?? {})) {
     const link = join(work, "node_modules", dependency);
     if (dependency.startsWith("@behalf/") || existsSync(link)) continue;
@@ -68,7 +70,7 @@ function pack(name: string): void {
 }
 
 async function check(name: string): Promise<void> {
-  const folder = join(work, "node_modules", "@behalf", name);
+  const folder = join(work, "node_modules", read(join(root, "packages", name)).name);
   const manifest = read(folder);
   const complain = (text: string) => {
     problems += 1;
@@ -96,14 +98,23 @@ async function check(name: string): Promise<void> {
   const { messages } = await publint({ pkgDir: folder, strict: true });
   for (const message of messages)
     complain(formatMessage(message, manifest as never) ?? message.code);
+  const run = (args: readonly string[]) =>
+    execFileSync(process.execPath, args, {
+      cwd: work,
+      stdio: "pipe",
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "--no-strip-types" },
+    });
   try {
-    execFileSync(
-      process.execPath,
-      ["--input-type=module", "--eval", `await import(${JSON.stringify(manifest.name)})`],
-      { cwd: work, stdio: "pipe", env: { ...process.env, NODE_OPTIONS: "--no-strip-types" } },
-    );
+    if ("." in manifest.exports) {
+      run(["--input-type=module", "--eval", `await import(${JSON.stringify(manifest.name)})`]);
+    }
+    for (const command of Object.values(manifest.bin ?? {})) {
+      const said = run([join(folder, command), "--version"]).trim();
+      if (said !== manifest.version) complain(`${command} says that it is ${said}`);
+    }
   } catch (error) {
-    complain(`cannot be imported: ${String((error as { stderr?: unknown }).stderr)}`);
+    complain(`does not load: ${String((error as { stderr?: unknown }).stderr)}`);
   }
   console.log(`${manifest.name}: ${files.length} files`);
 }

@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "@behalf/postgres": ["@behalf/core"],
   "@behalf/local": [],
   "@behalf/gateway": ["@behalf/core"],
+  behalf: ["@behalf/core", "@behalf/gateway", "@behalf/postgres"],
 };
 
 const packages = await readdir(join(root, "packages"));

@@ -62,7 +62,7 @@ export interface WorldOptions {
   readonly accessTokenTtlSeconds?: number;
 }
 
-const GATEWAY_SECRET = "gateway-secret-for-tests";
+export const GATEWAY_SECRET = "gateway-secret-for-tests";
 const ASSISTANT_SECRET = "assistant-secret-for-tests";
 
 export async function makeWorld(options: WorldOptions): Promise<World> {

@@ -7,7 +7,7 @@ import { isServerError } from "./postgres-errors.ts";
 export const KIT_VERSION = 1;
 
 /** SQLSTATEs that say: there is no kit here, or not for this login. */
-const NO_KIT = new Set(["3F000", "42883", "42501"]);
+export const NO_KIT: ReadonlySet<string> = new Set(["3F000", "42883", "42501"]);
 
 /**
  * Asks the database whether anything stands in the way of a safe call: the login's rights, agent roles

@@ -1,0 +1,104 @@
+import { BehalfError, issuerKeySet } from "@behalf/core";
+import { databaseProblems } from "@behalf/postgres";
+import pg from "pg";
+
+import type { Config } from "./config-load.ts";
+import { APPLICATION_NAME, clientConfig, type Login } from "./config-login.ts";
+import type { ConfigProblem } from "./config-problem.ts";
+import { errorCode } from "./config-secret.ts";
+
+/** Asks the issuers and the database whether they are what the file says. */
+export async function checkOnline(config: Config): Promise<readonly ConfigProblem[]> {
+  const { identity, exchange } = config.file;
+  const issuers = identity.issuers.map((given, index) => ({
+    issuer: typeof given === "string" ? given : given.issuer,
+    path: ["identity", "issuers", index],
+  }));
+  if (exchange.issuer !== undefined) {
+    issuers.push({ issuer: exchange.issuer, path: ["exchange", "issuer"] });
+  }
+  const logins: [Login, string][] = [[config.sandbox, "sandbox"]];
+  if (config.statements !== undefined) logins.push([config.statements, "statements"]);
+  const found = await Promise.all([
+    ...issuers.map(({ issuer, path }) => issuerProblems(issuer, path)),
+    ...logins.map(([login, key]) => loginProblems(login, ["database", key])),
+  ]);
+  return found.flat();
+}
+
+async function issuerProblems(
+  issuer: string,
+  path: readonly PropertyKey[],
+): Promise<ConfigProblem[]> {
+  try {
+    await issuerKeySet({ issuer, timeoutMs: 5_000 });
+    return [];
+  } catch (error) {
+    const why = BehalfError.isInstance(error) ? error.message : "it answers what is no metadata";
+    return [{ path, message: `${why}; check the URL, and that this machine reaches it` }];
+  }
+}
+
+async function loginProblems(login: Login, path: readonly PropertyKey[]): Promise<ConfigProblem[]> {
+  const client = new pg.Client(clientConfig(login));
+  client.on("error", () => {});
+  const where = `${login.host}:${login.port}`;
+  try {
+    await client.connect();
+  } catch (error) {
+    return [{ path, atKey: true, message: connectMessage(errorCode(error), where) }];
+  }
+  try {
+    const problems = await databaseProblems(client);
+    return [...problems, ...(await othersProblem(client))].map((message) => ({
+      path,
+      atKey: true,
+      message,
+    }));
+  } catch (error) {
+    const message = BehalfError.isInstance(error)
+      ? `${error.message.replace("[postgres] ", "")}; have the DBA run install.sql and select behalf.add_gateway(...) for this login`
+      : `the database does not answer (${errorCode(error)}); see its log`;
+    return [{ path, atKey: true, message }];
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+/** By SQLSTATE or the system's code. The server's own text stays out: it may quote what was sent. */
+function connectMessage(code: string, where: string): string {
+  switch (code) {
+    case "28P01":
+    case "28000":
+      return `the database at ${where} refuses this login (${code}); check user, password and pg_hba.conf`;
+    case "3D000":
+      return `there is no such database at ${where}; check its name`;
+    case "42501":
+      return `this login may not connect to the database at ${where}; grant connect`;
+    case "53300":
+      return `the database at ${where} has no connection left; lower maxConnections or raise its own`;
+    default:
+      return `the database at ${where} cannot be reached (${code}); check host, port and ssl, and that it runs`;
+  }
+}
+
+/**
+ * Sessions of this login that are not ours. Whoever else uses it can leave settings behind or be taken
+ * for the gateway, and nobody could tell which.
+ */
+async function othersProblem(client: pg.Client): Promise<readonly string[]> {
+  const { rows } = await client.query<{ name: string; sessions: number }>(
+    `select application_name as name, count(*)::int as sessions
+     from pg_catalog.pg_stat_activity
+     where usename = current_user and pid <> pg_catalog.pg_backend_pid()
+       and backend_type = 'client backend'
+       and application_name <> $1 and application_name not like 'behalf/%'
+     group by 1 order by 2 desc, 1 limit 3`,
+    [APPLICATION_NAME],
+  );
+  if (rows.length === 0) return [];
+  const names = rows.map(({ name }) => (name === "" ? "(no application_name)" : name.slice(0, 64)));
+  return [
+    `the login is used by somebody else, too: ${names.join(", ")}; give the gateway a login of its own`,
+  ];
+}

@@ -1,0 +1,91 @@
+import { readFileSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+
+import type { Secret } from "@behalf/core";
+
+import { loginOf, type Login } from "./config-login.ts";
+import { printProblems, type ConfigProblem } from "./config-problem.ts";
+import type { ConfigFile } from "./config-schema.ts";
+import { errorCode, secretReader } from "./config-secret.ts";
+import { configShape } from "./config-shape.ts";
+import { configText, type ConfigText, type Environment } from "./config-text.ts";
+import { toolProblems } from "./config-tools.ts";
+
+/** A configuration that says everything that is needed; whether it works is another question. */
+export interface Config {
+  readonly file: ConfigFile;
+  readonly clientSecret: Secret;
+  readonly sandbox: Login;
+  readonly statements: Login | undefined;
+  /** Absolute. */
+  readonly recordsPath: string;
+}
+
+export type Loaded =
+  | { readonly config: Config; readonly print: (problems: readonly ConfigProblem[]) => string }
+  /** What to print: every problem with its file, line and column. */
+  | { readonly failure: string };
+
+/** Reads a configuration file. What is wrong with it is all said at once. */
+export function loadConfig(path: string, env: Environment): Loaded {
+  let text;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    const code = errorCode(error);
+    const what = code === "ENOENT" ? "there is no such file" : `the file cannot be read (${code})`;
+    return { failure: `${path}: ${what}; name it with --config FILE` };
+  }
+  const yaml = configText(text, env);
+  const print = (problems: readonly ConfigProblem[]) =>
+    printProblems(
+      path,
+      problems.map((problem) => yaml.place(problem)),
+    );
+  if (yaml.problems.length > 0) return { failure: print(yaml.problems) };
+  const shape = configShape(yaml.value);
+  if ("problems" in shape) return { failure: print(shape.problems) };
+  const problems: ConfigProblem[] = [];
+  const config = configOf(shape.file, yaml, resolve(dirname(path)), env, problems);
+  return problems.length > 0 ? { failure: print(problems) } : { config, print };
+}
+
+function configOf(
+  file: ConfigFile,
+  yaml: ConfigText,
+  folder: string,
+  env: Environment,
+  problems: ConfigProblem[],
+): Config {
+  const { server, exchange, database, records } = file;
+  const secrets = secretReader(folder, env);
+  const clientSecret = secrets.read(exchange.clientSecret, ["exchange", "clientSecret"]);
+  const sandbox = loginOf(database.sandbox, ["database", "sandbox"], secrets, problems);
+  const path = ["database", "statements"];
+  const statements =
+    database.statements === undefined
+      ? undefined
+      : loginOf(database.statements, path, secrets, problems);
+  if (statements !== undefined && statements.user === sandbox.user && sandbox.user !== "") {
+    const message =
+      "database.statements is the same login as database.sandbox; make another one, because what may run trusted statements must not run agents' own";
+    problems.push({ path, atKey: true, message });
+  }
+  const recordsPath = resolve(folder, records.path);
+  if (!isFolder(dirname(recordsPath))) {
+    const message = `records.path: there is no folder ${dirname(recordsPath)}; make it, writable for this user`;
+    problems.push({ path: ["records", "path"], message });
+  }
+  const host = server.host ?? "127.0.0.1";
+  const isLoopback = /^(localhost|::1|127(\.\d{1,3}){3})$/.test(host);
+  if (!isLoopback && (server.allowedHosts ?? []).length === 0) {
+    const message = `server.host: ${host} is not loopback; name the hosts that clients may call in server.allowedHosts`;
+    problems.push({ path: ["server", "host"], message });
+  }
+  problems.push(...secrets.problems, ...toolProblems(file, yaml));
+  return { file, clientSecret, sandbox, statements, recordsPath };
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}

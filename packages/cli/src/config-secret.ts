@@ -1,0 +1,66 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+
+import { Secret } from "@behalf/core";
+
+import { pathText, type ConfigProblem } from "./config-problem.ts";
+import type { Environment } from "./config-text.ts";
+import { ENV, type SecretSource } from "./config-values.ts";
+
+/** Reads secrets from where the file says that they are, and collects what is missing. */
+export interface SecretReader {
+  read(source: SecretSource, path: readonly PropertyKey[]): Secret;
+  readonly problems: readonly ConfigProblem[];
+}
+
+/** @param folder what relative paths start from: that of the configuration file */
+export function secretReader(folder: string, env: Environment): SecretReader {
+  const problems: ConfigProblem[] = [];
+
+  function variable(name: string, path: readonly PropertyKey[]): string {
+    const value = env[name] ?? "";
+    if (value === "") {
+      const message = `${pathText(path)}: ${name} is not set; set it in the environment`;
+      problems.push({ path, message });
+    }
+    return value;
+  }
+
+  function content(file: string, path: readonly PropertyKey[]): string {
+    let value = "";
+    let why = "is empty";
+    try {
+      value = readFileSync(resolve(folder, file), "utf8").replace(/\r?\n$/, "");
+    } catch (error) {
+      why = `cannot be read (${errorCode(error)})`;
+    }
+    if (value === "") {
+      const message = `${pathText(path)}: ${file} ${why}; write the secret into it, readable for this user alone`;
+      problems.push({ path, message });
+    }
+    return value;
+  }
+
+  return {
+    problems,
+    read(source, path) {
+      if (typeof source === "string") {
+        // Within a URL a password is written with %, and nobody keeps it so in a variable.
+        return new Secret(
+          source.replaceAll(ENV, (all, name: string) => {
+            const value = variable(name, path);
+            return all === source ? value : encodeURIComponent(value);
+          }),
+        );
+      }
+      return new Secret("env" in source ? variable(source.env, path) : content(source.file, path));
+    },
+  };
+}
+
+/** `ENOENT`, `ECONNREFUSED`, `28P01`: what a system or a server calls an error. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : "unknown";
+}

@@ -1,0 +1,129 @@
+import {
+  isMap,
+  isNode,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+} from "yaml";
+
+import { ENV } from "./config-values.ts";
+import type { ConfigProblem, PlacedProblem } from "./config-problem.ts";
+
+/** A YAML text with the places of what stands in it. */
+export interface ConfigText {
+  /** As plain values, with `${env:NAME}` replaced where it is no secret. */
+  readonly value: unknown;
+  readonly problems: readonly ConfigProblem[];
+  place(problem: ConfigProblem): PlacedProblem;
+  /** Where the first line of a literal block (`|`) begins in the text of the file. */
+  block(
+    path: readonly PropertyKey[],
+  ): { readonly text: string; readonly start: number } | undefined;
+}
+
+/** Keys whose values are secrets: what they name is read later, and apart. */
+const SECRETS: ReadonlySet<unknown> = new Set(["password", "clientSecret", "url"]);
+
+/** Where a variable of the environment is looked up. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export function configText(text: string, env: Environment): ConfigText {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const problems: ConfigProblem[] = document.errors.map(({ pos: [offset], code, message }) => ({
+    path: [],
+    offset,
+    message:
+      code === "DUPLICATE_KEY"
+        ? "this key stands twice in one place; keep one of them"
+        : `this is no YAML: ${message.split("\n")[0] ?? code}; correct it`,
+  }));
+  if (problems.length === 0 && document.contents === null) {
+    const message =
+      "the file is empty; see `behalf config schema` for what belongs into it, and docs/gateway.md for an example";
+    problems.push({ path: [], offset: 0, message });
+  }
+  if (problems.length === 0) problems.push(...replaceVariables(document, env));
+  return {
+    value: problems.length === 0 ? toPlain(document, problems) : undefined,
+    problems,
+    place(problem) {
+      const { line, col } = lines.linePos(problem.offset ?? offsetOf(document, problem));
+      return { line: Math.max(line, 1), column: Math.max(col, 1), message: problem.message };
+    },
+    block(path) {
+      const node = document.getIn(path, true);
+      if (!isScalar(node) || node.type !== "BLOCK_LITERAL" || !node.range) return undefined;
+      const newline = text.indexOf("\n", node.range[0]);
+      return newline === -1 ? undefined : { text, start: newline + 1 };
+    },
+  };
+}
+
+/** An alias that is used too often is refused by the parser when it is followed, not before. */
+function toPlain(document: Document, problems: ConfigProblem[]): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch {
+    problems.push({ path: [], message: "aliases multiply without end; write the values out" });
+    return undefined;
+  }
+}
+
+function replaceVariables(document: Document, env: Environment): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  visit(document, {
+    Scalar(key, node, ancestors) {
+      if (key === "key" || typeof node.value !== "string" || !node.value.includes("${env:")) return;
+      const keys = ancestors.flatMap((ancestor) =>
+        isPair(ancestor) && isScalar(ancestor.key) ? [ancestor.key.value] : [],
+      );
+      // A statement is SQL to its last character.
+      if (SECRETS.has(keys.at(-1)) || keys.at(-1) === "statement") return;
+      let isWhole = false;
+      const replaced = node.value.replaceAll(ENV, (all, name: string) => {
+        const value = env[name];
+        if (value === undefined || value === "") {
+          const offset = node.range?.[0] ?? 0;
+          problems.push({
+            path: [],
+            offset,
+            message: `${name} is not set; set it in the environment`,
+          });
+          return "";
+        }
+        isWhole = all === node.value;
+        return value;
+      });
+      // A plain `port: ${env:PORT}` means the number that the variable holds.
+      const isPlain = isWhole && node.type === "PLAIN" && /^(\d{1,15}|true|false)$/.test(replaced);
+      node.value = isPlain ? JSON.parse(replaced) : replaced;
+    },
+  });
+  return problems;
+}
+
+/** Of the value, of its key, or of the closest thing around it that is there. */
+function offsetOf(document: Document, { path, atKey = false }: ConfigProblem): number {
+  for (let depth = path.length; depth >= 0; depth -= 1) {
+    const place = path.slice(0, depth);
+    if (atKey && depth === path.length) {
+      const map = document.getIn(path.slice(0, -1), true);
+      const pair = isMap(map)
+        ? map.items.find(({ key }) => isScalar(key) && key.value === path.at(-1))
+        : undefined;
+      if (isNode(pair?.key) && pair.key.range) return pair.key.range[0];
+    }
+    const node = depth === 0 ? document.contents : document.getIn(place, true);
+    if (isNode(node) && node.range) {
+      // Of a map that lacks something the key says more than its first member.
+      if (depth < path.length && depth > 0)
+        return offsetOf(document, { path: place, atKey: true, message: "" });
+      return node.range[0];
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,291 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+
+import { behalf, type BehalfRun } from "../support/behalf-command.ts";
+import { until } from "../support/failure.ts";
+import { toolAnswer } from "../support/gateway-world.ts";
+import { DATABASE, GATEWAY, GATEWAY_SECRET, makeWorld, type World } from "../support/world.ts";
+
+let world: World;
+let folder: string;
+const started: BehalfRun[] = [];
+beforeAll(async () => {
+  world = await makeWorld({ url: inject("postgresUrl") });
+  folder = mkdtempSync(join(tmpdir(), "behalf-serve-"));
+});
+afterAll(async () => {
+  for (const { process } of started) process.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+  await world?.[Symbol.asyncDispose]();
+});
+
+let files = 0;
+/** The world's configuration, with changes to its text. */
+function configFile(change: (text: string) => string = (text) => text): string {
+  const { hostname, port } = new URL(world.url());
+  const text = change(`server:
+  publicUrl: http://gateway.test/mcp
+  port: 0
+  drainSeconds: 20
+identity:
+  issuers:
+    - ${world.idp.issuer}
+  audience: ${GATEWAY}
+exchange:
+  clientId: gateway
+  clientSecret: \${env:GATEWAY_SECRET}
+  audience: ${DATABASE}
+database:
+  sandbox:
+    url: postgres://${world.names.gateway}:\${env:DB_PASSWORD}@${hostname}:${port}/${world.names.database}
+records:
+  path: records.jsonl
+`);
+  const path = join(folder, `behalf-${(files += 1)}.yaml`);
+  writeFileSync(path, text);
+  return path;
+}
+
+function start(command: readonly string[], more: Readonly<Record<string, string>> = {}): BehalfRun {
+  const run = behalf(command, {
+    GATEWAY_SECRET,
+    DB_PASSWORD: world.passwords.gateway,
+    ...more,
+  });
+  started.push(run);
+  return run;
+}
+
+async function serving(path = configFile()) {
+  const run = start(["serve", "--config", path]);
+  const [, origin = ""] = await run.printed(/listening on (http:\S+)/);
+  return { run, origin };
+}
+
+async function clientOf(origin: string, human: string): Promise<Client> {
+  const client = new Client({ name: "tests", version: "1" });
+  const authorization = `Bearer ${await world.token(human)}`;
+  const options = { requestInit: { headers: { authorization } } };
+  await client.connect(new StreamableHTTPClientTransport(new URL(`${origin}/mcp`), options));
+  return client;
+}
+
+async function sleeping(): Promise<boolean> {
+  const { rows } = await world.admin.query(
+    "select from pg_stat_activity where usename = $1 and wait_event = 'PgSleep'",
+    [world.names.gateway],
+  );
+  return rows.length > 0;
+}
+
+describe("behalf serve", () => {
+  it("serves two humans their own rows, records both, and lets a call finish when it is told to stop", async () => {
+    const { run, origin } = await serving();
+    await run.printed(/MCP endpoint http:\/\/gateway.test\/mcp/);
+    expect((await fetch(`${origin}/readyz`)).status).toBe(200);
+    const sql =
+      "select org_id, count(*)::int, min(placed_at)::date as day, 'infinity'::timestamptz from orders group by 1";
+    for (const [human, org] of [
+      ["alice", "acme"],
+      ["bob", "globex"],
+    ] as const) {
+      const client = await clientOf(origin, human);
+      const answer = await client.callTool({ name: "query", arguments: { sql } });
+      // As PostgreSQL writes them, in no time zone of this machine.
+      expect(toolAnswer(answer)["rows"]).toEqual([[org, 100, "2026-01-01", "infinity"]]);
+      await client.close();
+    }
+    const records = readFileSync(join(folder, "records.jsonl"), "utf8");
+    expect(records).toContain('"subject":"alice"');
+    expect(records).toContain('"subject":"bob"');
+    expect(records).not.toContain("placed_at");
+
+    const client = await clientOf(origin, "alice");
+    const call = client.callTool({ name: "query", arguments: { sql: "select pg_sleep(0.5), 7" } });
+    await until(sleeping);
+    run.process.kill("SIGTERM");
+    expect(toolAnswer(await call)["rows"]).toEqual([["", 7]]);
+    expect(await run.ended).toBe(0);
+    expect(run.out()).toContain("stopped");
+    expect(run.error()).toBe("");
+  });
+
+  it("stops at once when it is told twice", async () => {
+    const { run, origin } = await serving();
+    const client = await clientOf(origin, "alice");
+    const call = client
+      .callTool({ name: "query", arguments: { sql: "select pg_sleep(60)" } })
+      .catch(() => "cut off");
+    await until(sleeping);
+    run.process.kill("SIGINT");
+    await run.printed(/finishing what runs/);
+    run.process.kill("SIGINT");
+    expect(await run.ended).toBe(130);
+    await client.close();
+    await call;
+    await world.admin.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where usename = $1",
+      [world.names.gateway],
+    );
+  });
+
+  it("says that the port is taken, or that there is no such address", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const address = taken.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    const second = start([
+      "serve",
+      "--config",
+      configFile((t) => t.replace("port: 0", `port: ${port}`)),
+    ]);
+    expect(await second.ended).toBe(1);
+    expect(second.error()).toContain(`cannot listen on 127.0.0.1:${port}: the port is taken`);
+    taken.close();
+    const nowhere = start([
+      "serve",
+      "--config",
+      configFile((t) =>
+        t.replace("port: 0", "port: 0\n  host: 203.0.113.7\n  allowedHosts: [x.test]"),
+      ),
+    ]);
+    expect(await nowhere.ended).toBe(1);
+    expect(nowhere.error()).toContain("no such address");
+  });
+
+  it("answers /readyz with 503 while the database refuses it", async () => {
+    const { run, origin } = await serving();
+    await world.admin.query(`alter role ${world.names.gateway} nologin`);
+    try {
+      await world.admin.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where usename = $1",
+        [world.names.gateway],
+      );
+      await until(async () => (await fetch(`${origin}/readyz`)).status === 503);
+      expect((await fetch(`${origin}/healthz`)).status).toBe(200);
+    } finally {
+      await world.admin.query(`alter role ${world.names.gateway} login`);
+    }
+    await until(async () => (await fetch(`${origin}/readyz`)).status === 200);
+    run.process.kill("SIGTERM");
+    expect(await run.ended).toBe(0);
+    expect(run.error()).not.toContain(world.names.gateway);
+  });
+});
+
+describe("behalf config check", () => {
+  async function check(path: string, more: readonly string[] = [], env = {}) {
+    const run = start(["config", "check", "--config", path, ...more], env);
+    const code = await run.ended;
+    const text = run.out() + run.error();
+    expect(text).not.toContain(world.passwords.gateway);
+    expect(text).not.toContain(GATEWAY_SECRET);
+    return { code, text: text.replaceAll(path, "FILE") };
+  }
+
+  it("finds nothing wrong with what is right", async () => {
+    expect(await check(configFile())).toEqual({
+      code: 0,
+      text: "FILE: the issuers and the database agree\n",
+    });
+  });
+
+  it.each<[string, (text: string) => string, string]>([
+    [
+      "an issuer that nobody answers for",
+      (text) => text.replace(/issuers:\n.*\n/, "issuers: [http://127.0.0.1:1]\n"),
+      "FILE:6:13: the metadata of the issuer http://127.0.0.1:1 cannot be had",
+    ],
+    [
+      "an exchange issuer that nobody answers for",
+      (text) => text.replace("exchange:", "exchange:\n  issuer: http://127.0.0.1:1"),
+      "FILE:10:11: the metadata of the issuer http://127.0.0.1:1 cannot be had",
+    ],
+    [
+      "an issuer without TLS",
+      (text) => text.replace(/issuers:\n.*\n/, "issuers: [http://login.example.com]\n"),
+      "FILE:5:1: an issuer must begin with https://",
+    ],
+    [
+      "a database that is not there",
+      (text) => text.replace(/@[^/]+\//, "@127.0.0.1:1/"),
+      "FILE:14:3: the database at 127.0.0.1:1 cannot be reached (ECONNREFUSED); check host",
+    ],
+    [
+      "a database of another name",
+      (text) => text.replace(/world_\w+/, "nowhere"),
+      "FILE:14:3: there is no such database",
+    ],
+    [
+      "a wrong password",
+      (text) => text.replace("env:DB_PASSWORD", "env:GATEWAY_SECRET"),
+      "FILE:14:3: the database at",
+    ],
+  ])("finds %s", async (_name, change, expected) => {
+    const path = configFile(change);
+    const { code, text } = await check(path);
+    expect(text).toContain(expected);
+    expect(code).toBe(1);
+    const offline = await check(path, ["--offline"]);
+    expect(offline.code).toBe(text.includes("must begin with https") ? 1 : 0);
+  });
+
+  it("finds a login that is no gateway's, and one that can do too much", async () => {
+    const other = `plain_${world.names.gateway}`;
+    await world.admin.query(`create role ${other} login password 'plain-password'`);
+    try {
+      const change = (text: string) => text.replace(`//${world.names.gateway}`, `//${other}`);
+      const env = { DB_PASSWORD: "plain-password" };
+      const plain = await check(configFile(change), [], env);
+      expect(plain.text).toContain("FILE:14:3: the in-database kit is not installed here, or this");
+      expect(plain.text).toContain("behalf.add_gateway");
+      expect(plain.code).toBe(1);
+    } finally {
+      await world.admin.query(`drop role ${other}`);
+    }
+    await world.admin.query(`alter role ${world.names.gateway} createdb`);
+    try {
+      const strong = await check(configFile());
+      expect(strong.text).toContain("CREATEDB");
+      expect(strong.code).toBe(1);
+    } finally {
+      await world.admin.query(`alter role ${world.names.gateway} nocreatedb`);
+    }
+  });
+
+  it("finds a login that an application uses, and takes its own sessions for no application", async () => {
+    const application = new pg.Client({
+      connectionString: world.url(),
+      application_name: "order-service",
+    });
+    const ours = await serving();
+    await application.connect();
+    try {
+      const shared = await check(configFile());
+      expect(shared.text).toContain(
+        "FILE:14:3: the login is used by somebody else, too: order-service; give the gateway a login",
+      );
+      expect(shared.code).toBe(1);
+    } finally {
+      await application.end();
+    }
+    await until(async () => {
+      const { rows } = await world.admin.query(
+        "select from pg_stat_activity where application_name = 'order-service'",
+      );
+      return rows.length === 0;
+    });
+    const client = await clientOf(ours.origin, "alice");
+    await client.callTool({ name: "query", arguments: { sql: "select 1" } });
+    expect((await check(configFile())).code).toBe(0);
+    await client.close();
+    ours.run.process.kill("SIGTERM");
+    expect(await ours.run.ended).toBe(0);
+  });
+});
