@@ -56,10 +56,7 @@ export function loginOf(
   }
   if (secrets.problems.length === before) {
     if (url === null || !["postgres:", "postgresql:"].includes(url.protocol)) {
-      problem(
-        "must be postgres://user:password@host:port/database; correct what it comes from",
-        "url",
-      );
+      problem("must be postgres://user:password@host:port/database; correct its source", "url");
     } else if (url.username === "" || url.pathname.length < 2) {
       problem("names no login or no database; add them to the url", "url");
     } else if (url.password === "" && password === undefined) {

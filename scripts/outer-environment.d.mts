@@ -1,0 +1,2 @@
+/** The environment for a nested npx. */
+export function outerEnvironment(): NodeJS.ProcessEnv;
