@@ -122,6 +122,28 @@ describe("Host and Origin", () => {
     expect(await ask(served, { origin: "http://gateway.test" })).toBe(200);
   });
 
+  it("let a page of an allowed origin read the answer, and no other", async () => {
+    const page = "https://chat.example.com";
+    await using open = await startGateway(world, { allowedOrigins: [page] });
+    const preflight = { origin: page, "access-control-request-method": "POST" };
+    const asked = await open.send({ method: "OPTIONS", headers: preflight });
+    expect(asked.status).toBe(204);
+    expect(asked.headers).toMatchObject({
+      "access-control-allow-origin": page,
+      "access-control-allow-headers": expect.stringContaining("mcp-name"),
+    });
+    const refused = await open.send({ headers: { origin: page } });
+    expect(refused.status).toBe(401);
+    expect(refused.headers).toMatchObject({
+      "access-control-allow-origin": page,
+      "access-control-expose-headers": expect.stringContaining("www-authenticate"),
+      vary: "origin",
+    });
+    const foreign = await served.send({ method: "OPTIONS", headers: preflight });
+    expect(foreign.status).toBe(403);
+    expect(foreign.headers).not.toHaveProperty("access-control-allow-origin");
+  });
+
   it("must be named before the gateway listens on more than loopback", async () => {
     await using closed = await startGateway(world);
     const error = await failure(closed.gateway.listen({ host: "0.0.0.0" }));

@@ -17,11 +17,13 @@ export async function checkOnline(config: Config): Promise<readonly ConfigProble
   if (exchange.issuer !== undefined) {
     issuers.push({ issuer: exchange.issuer, path: ["exchange", "issuer"] });
   }
-  const logins: [Login, string][] = [[config.sandbox, "sandbox"]];
-  if (config.statements !== undefined) logins.push([config.statements, "statements"]);
   const found = await Promise.all([
     ...issuers.map(({ issuer, path }) => issuerProblems(issuer, path)),
-    ...logins.map(([login, key]) => loginProblems(login, ["database", key])),
+    loginProblems(config.sandbox, ["database", "sandbox"], databaseProblems),
+    // WIRE HERE: what the database says of a login for trusted statements takes the place of `nothing`.
+    ...(config.statements === undefined
+      ? []
+      : [loginProblems(config.statements, ["database", "statements"], nothing)]),
   ]);
   return found.flat();
 }
@@ -39,7 +41,13 @@ async function issuerProblems(
   }
 }
 
-async function loginProblems(login: Login, path: readonly PropertyKey[]): Promise<ConfigProblem[]> {
+const nothing = async (): Promise<readonly string[]> => [];
+
+async function loginProblems(
+  login: Login,
+  path: readonly PropertyKey[],
+  preflight: (client: pg.Client) => Promise<readonly string[]>,
+): Promise<ConfigProblem[]> {
   const client = new pg.Client(clientConfig(login));
   client.on("error", () => {});
   const where = `${login.host}:${login.port}`;
@@ -49,7 +57,7 @@ async function loginProblems(login: Login, path: readonly PropertyKey[]): Promis
     return [{ path, atKey: true, message: connectMessage(errorCode(error), where) }];
   }
   try {
-    const problems = await databaseProblems(client);
+    const problems = await preflight(client);
     return [...problems, ...(await othersProblem(client))].map((message) => ({
       path,
       atKey: true,

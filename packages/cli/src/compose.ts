@@ -7,6 +7,9 @@ import { agentTypes } from "./agent-types.ts";
 import type { Config } from "./config-load.ts";
 import { clientConfig, type Login } from "./config-login.ts";
 
+/** How long the database may take to say that it lives. */
+const PROBE_MS = 2_000;
+
 /** Everything that serves, in the order in which it ends. */
 export interface Running {
   readonly gateway: Gateway;
@@ -46,8 +49,8 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
     audience: exchange.audience,
     ...defined({ resource: exchange.resource, scope: exchange.scope }),
   });
-  const poolOf = (login: Login, max: number) => {
-    const pool = new pg.Pool({ ...clientConfig(login), max, types: agentTypes });
+  const poolOf = (login: Login, max: number, more: pg.PoolConfig = {}) => {
+    const pool = new pg.Pool({ ...clientConfig(login), max, types: agentTypes, ...more });
     // A connection that breaks while idle would otherwise be an uncaught exception.
     pool.on("error", () => {});
     stack.defer(() => pool.end());
@@ -68,7 +71,7 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
   });
   stack.defer(() => adapter.close());
   // The adapter's pool is for calls alone.
-  const probe = poolOf(sandbox, 1);
+  const probe = poolOf(sandbox, 1, { query_timeout: PROBE_MS });
   const made = await gateway({
     front,
     database: adapter,

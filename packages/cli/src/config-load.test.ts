@@ -212,6 +212,11 @@ describe("says where and what to do about", () => {
       "14:9: records.path: there is no folder /nowhere; make it",
     ],
     [
+      "a folder in place of a file",
+      change("records.jsonl", "."),
+      "14:9: records.path:  is a folder; make it writable",
+    ],
+    [
       "a host that is not loopback",
       change("server:", "server:\n  host: 0.0.0.0"),
       "2:9: server.host: 0.0.0.0 is not loopback; name the hosts",

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 import type { Secret } from "@behalf/core";
@@ -72,8 +72,9 @@ function configOf(
     problems.push({ path, atKey: true, message });
   }
   const recordsPath = resolve(folder, records.path);
-  if (!isFolder(dirname(recordsPath))) {
-    const message = `records.path: there is no folder ${dirname(recordsPath)}; make it, writable for this user`;
+  const unwritable = unwritableBecause(recordsPath);
+  if (unwritable !== undefined) {
+    const message = `records.path: ${unwritable}; make it writable for this user, because what is not recorded is not served`;
     problems.push({ path: ["records", "path"], message });
   }
   const host = server.host ?? "127.0.0.1";
@@ -86,6 +87,18 @@ function configOf(
   return { file, clientSecret, sandbox, statements, recordsPath };
 }
 
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+/** Why records cannot be written to a file, or `undefined`. */
+function unwritableBecause(path: string): string | undefined {
+  const folder = dirname(path);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    return `there is no folder ${folder}`;
+  }
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (file?.isDirectory() === true) return `${path} is a folder`;
+  try {
+    accessSync(file === undefined ? folder : path, constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return `${path} cannot be written (${errorCode(error)})`;
+  }
 }

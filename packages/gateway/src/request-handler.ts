@@ -7,6 +7,7 @@ import { callerOf, type Caller } from "./caller.ts";
 import type { GatewayLimits, GatewayOptions } from "./gateway-options.ts";
 import { answer, answerError } from "./http-answer.ts";
 import { readBody } from "./http-body.ts";
+import { allowReading, answerPreflight, isPreflight } from "./http-cors.ts";
 import { guard } from "./http-guard.ts";
 import { builtInTools } from "./built-in-tools.ts";
 import { inFlight } from "./in-flight.ts";
@@ -73,6 +74,9 @@ export async function requestHandler(
     if (!allowsOrigin(req.headers.origin)) {
       return answerError(res, 403, "this Origin is not allowed here; see allowedOrigins");
     }
+    const { origin } = req.headers;
+    if (origin !== undefined) allowReading(res, origin);
+    if (isPreflight(req)) return answerPreflight(res);
     if (resource.paths.has(path)) {
       if (!isRead(req)) return notAllowed(res, "GET, HEAD");
       return answer(res, 200, resource.text, { "cache-control": "public, max-age=300" });

@@ -105,6 +105,7 @@ export function describeTablesSql(table?: string): string {
 from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and not c.relispartition
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', '${postgresNames.schema}', '${postgresNames.sandboxSchema}')
   and pg_catalog.has_schema_privilege(n.oid, 'usage')
