@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import {
+  currentRequest,
   REVISIONS,
   startGateway,
   toolAnswer,
@@ -174,6 +175,48 @@ describe.each(REVISIONS)("a client of %s", (revision) => {
       /no such tool/,
     );
   });
+});
+
+it("offers to write only where that is asked for, and says what it is", async () => {
+  await using writing = await startGateway(world, { builtIn: { write: true } });
+  const client = await writing.client("alice", "2026-07-28");
+  const { tools } = await client.listTools();
+  expect(tools.find(({ name }) => name === "write")?.annotations).toEqual({
+    readOnlyHint: false,
+    destructiveHint: true,
+    idempotentHint: false,
+    openWorldHint: false,
+  });
+  const sql = "update regions set name = 'changed'";
+  await client.callTool({ name: "write", arguments: { sql } });
+  expect(world.records.records.findLast(({ kind }) => kind === "decision")).toMatchObject({
+    tool: "write",
+    access: "write",
+  });
+  // The agent's role was granted no more than reading.
+  const { rows } = await world.admin.query("select from regions where name = 'changed'");
+  expect(rows).toEqual([]);
+});
+
+it("survives what is nested as deep as a body can be", async () => {
+  const authorization = `Bearer ${await world.token("alice")}`;
+  const deep = "[".repeat(500_000) + "]".repeat(500_000);
+  for (const place of ["sql", "arguments", "_meta", "params", "id"]) {
+    const { body, headers } = currentRequest("tools/call", { name: "query", arguments: {} });
+    const text = JSON.stringify(body).replace(
+      place === "sql" ? '"arguments":{}' : `"${place}":`,
+      // The value that stood there goes on behind, under another name.
+      place === "sql" ? `"arguments":{"sql":${deep}}` : `"${place}":${deep},"x":`,
+    );
+    expect(() => JSON.parse(text) as unknown).not.toThrow();
+    for (const more of [headers, { accept: headers["accept"] ?? "" }]) {
+      const answer = await served.send({ body: text, headers: { ...more, authorization } });
+      expect(answer.status).toBeGreaterThanOrEqual(200);
+      expect(answer.text).not.toContain("    at ");
+    }
+  }
+  const alive = await served.send({ method: "GET", path: "/healthz" });
+  expect(alive.status).toBe(200);
 });
 
 it("records every call once, with the tool, under an id of its own", async () => {

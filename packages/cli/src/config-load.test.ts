@@ -169,6 +169,33 @@ describe("says where and what to do about", () => {
       "12:10: database.sandbox.url holds a secret",
     ],
     [
+      "a secret that YAML takes for an alias",
+      change("{ env: GATEWAY_SECRET }", "*hunter2"),
+      "8:17: this alias names no anchor; put the text in quotes if it is none",
+    ],
+    [
+      "aliases that multiply",
+      `a: &a [x, x, x, x, x, x, x, x, x, x]
+b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]
+c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]
+d: [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]
+`,
+      "1:1: aliases multiply without end",
+    ],
+    [
+      "a secret that YAML takes for a key",
+      change(
+        "url: postgres://shop_gateway:${env:DB_PASSWORD}@db.example.com/shop",
+        "url: {hunter2}",
+      ),
+      "12:10: database.sandbox.url holds a secret",
+    ],
+    [
+      "a secret that YAML takes for a list",
+      change("{ env: GATEWAY_SECRET }", "[hunter2]"),
+      "8:17: exchange.clientSecret is a secret",
+    ],
+    [
       "a variable that is not set",
       change("GATEWAY_SECRET", "NOT_SET"),
       "8:17: exchange.clientSecret: NOT_SET is not set; set it in the environment",

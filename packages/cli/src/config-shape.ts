@@ -2,6 +2,7 @@ import type { z } from "zod";
 
 import { knownKeys, nearest } from "./config-known-keys.ts";
 import { pathText, type ConfigProblem } from "./config-problem.ts";
+import { SECRETS } from "./config-text.ts";
 import { configSchema, type ConfigFile } from "./config-schema.ts";
 
 /** The file's values in their types, or what keeps them from it. */
@@ -39,7 +40,8 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): ConfigProblem[] {
     const inner = issue.errors
       .flat()
       .find(({ code, path: inside }) => code === "unrecognized_keys" || inside.length > 0);
-    if (inner !== undefined && !issue.message.startsWith("is a secret")) {
+    // What stands in place of a secret is not repeated, not even as a key.
+    if (inner !== undefined && !SECRETS.has(path.at(-1))) {
       return problemsOf({ ...inner, path: [...path, ...inner.path] }, root);
     }
   }

@@ -25,7 +25,18 @@ export interface ConfigText {
 }
 
 /** Keys whose values are secrets: what they name is read later, and apart. */
-const SECRETS: ReadonlySet<unknown> = new Set(["password", "clientSecret", "url"]);
+export const SECRETS: ReadonlySet<unknown> = new Set(["password", "clientSecret", "url"]);
+
+const SYNTAX: Readonly<Record<string, string>> = {
+  DUPLICATE_KEY: "this key stands twice in one place; keep one of them",
+  MULTIPLE_DOCS: "this is no YAML: a second document begins here; leave --- out",
+  TAB_AS_INDENT: "this is no YAML: a tab; indent with spaces",
+  BAD_INDENT: "this is no YAML: the indentation fits nothing above; align it",
+  BAD_ALIAS: "this is no YAML: * begins an alias; put the text in quotes",
+  BAD_SCALAR_START: "this is no YAML: a text may not begin so; put it in quotes",
+  MISSING_CHAR: "this is no YAML: a bracket, a quote or a comma is missing; add it",
+  MULTILINE_IMPLICIT_KEY: "this is no YAML: a key runs over lines; is a colon missing?",
+};
 
 /** Where a variable of the environment is looked up. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -33,13 +44,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export function configText(text: string, env: Environment): ConfigText {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: ConfigProblem[] = document.errors.map(({ pos: [offset], code, message }) => ({
+  const problems: ConfigProblem[] = document.errors.map(({ pos: [offset], code }) => ({
     path: [],
     offset,
-    message:
-      code === "DUPLICATE_KEY"
-        ? "this key stands twice in one place; keep one of them"
-        : `this is no YAML: ${message.split("\n")[0] ?? code}; correct it`,
+    // The parser's own texts quote the file, and with it what may be a secret.
+    message: SYNTAX[code] ?? `this is no YAML (${code}); correct it`,
   }));
   if (problems.length === 0 && document.contents === null) {
     const message =
@@ -76,6 +85,11 @@ function toPlain(document: Document, problems: ConfigProblem[]): unknown {
 function replaceVariables(document: Document, env: Environment): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   visit(document, {
+    Alias(_key, node) {
+      if (node.resolve(document) !== undefined) return;
+      const message = "this alias names no anchor; put the text in quotes if it is none";
+      problems.push({ path: [], offset: node.range?.[0] ?? 0, message });
+    },
     Scalar(key, node, ancestors) {
       if (key === "key" || typeof node.value !== "string" || !node.value.includes("${env:")) return;
       const keys = ancestors.flatMap((ancestor) =>
