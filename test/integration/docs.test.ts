@@ -74,7 +74,7 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
         .sign(privateKey);
     const now = Math.floor(Date.now() / 1000);
     try {
-      expect((await gateway.query("select * from behalf.preflight(1)")).rows).toEqual([]);
+      expect((await gateway.query("select * from behalf.preflight(2)")).rows).toEqual([]);
       expect(await call(await token(now))).toBe("(10,Ann)");
 
       for (const statement of (await sqlOf("Withdraw")).split("\n").filter(Boolean)) {
