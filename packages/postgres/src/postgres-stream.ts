@@ -9,7 +9,7 @@ import {
 } from "@behalf/core";
 
 import type { Calls, OpenCall } from "./postgres-call.ts";
-import { orStopped } from "./postgres-clock.ts";
+import { type CallClock, orStopped } from "./postgres-clock.ts";
 import type { Connection } from "./postgres-connection.ts";
 import { modeOf } from "./postgres-mode.ts";
 import { checkInput, type Limits, limitsOf } from "./postgres-options.ts";
@@ -38,7 +38,10 @@ export function postgresStream(
   let asked = Promise.withResolvers<"more" | "stop">();
   let handed = Promise.withResolvers<StreamPage>();
 
+  let clock: CallClock | null = null;
+
   async function produce(open: OpenCall, connection: Connection, human: HumanCall): Promise<void> {
+    ({ clock } = open);
     const totals = { rows: 0, bytes: 0 };
     const source = pages(input, connection, human, open.limits);
     for (;;) {
@@ -82,6 +85,8 @@ export function postgresStream(
     });
     handed.promise.catch(() => {});
     const throwIfFailed = () => {
+      // The clock knows at once, the call when it has cleaned up.
+      clock?.check();
       if (failure !== null) throw failure.error;
     };
     let hasFailed = false;
