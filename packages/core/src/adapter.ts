@@ -81,7 +81,12 @@ export interface QueryOptions extends RunOptions {
   readonly maxRows?: number;
   /** Most bytes of row text that are returned. The default is the adapter's. */
   readonly maxBytes?: number;
+  /** How the text that the backend sends for a value becomes a value. Default is the driver's own way. */
+  readonly typeParser?: TypeParser;
 }
+
+/** Gives the parser for the backend's own type id, or `undefined` for the driver's own. */
+export type TypeParser = (typeId: number) => ((text: string) => unknown) | undefined;
 
 /** A column of a result. */
 export interface SqlColumn {
@@ -120,6 +125,8 @@ export interface StreamOptions {
   readonly maxRows?: number;
   /** Most bytes of row text. Default is no limit. */
   readonly maxBytes?: number;
+  /** As in {@link QueryOptions.typeParser}. */
+  readonly typeParser?: TypeParser;
 }
 
 /** What the caller's code works with inside {@link Adapter.run}: one transaction of one human. */

@@ -16,6 +16,7 @@ export type {
   SqlSession,
   SqlStream,
   StreamOptions,
+  TypeParser,
 } from "./adapter.ts";
 export { assertDelegation } from "./assert-delegation.ts";
 export type { Fetch } from "./bounded-fetch.ts";

@@ -21,6 +21,7 @@ import {
   type PostgresOptions,
   wholeOption,
 } from "./postgres-options.ts";
+import { typeParserOf } from "./postgres-page.ts";
 import { postgresPlan } from "./postgres-plan.ts";
 import { CallerFailure } from "./postgres-records.ts";
 import { postgresSession, textOf } from "./postgres-session.ts";
@@ -107,7 +108,10 @@ export function postgres(options: PostgresOptions): SqlAdapter {
           const steps = [...sent.steps, ...ending(mode, access)];
           const { native, rest } = await startCall(connection, human, steps);
           connection.cleaned();
-          const { bytes, ...result } = sent.read(rest, connection.client);
+          const { bytes, ...result } = sent.read(
+            rest,
+            typeParserOf(queryOptions.typeParser, connection.client),
+          );
           note({ rows: result.rows.length, bytes, truncated: result.truncated, native });
           return result;
         });

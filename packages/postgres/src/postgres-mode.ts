@@ -1,6 +1,5 @@
-import { isStatement, type Statement } from "@behalf/core";
+import { isStatement, type Statement, type TypeParser } from "@behalf/core";
 
-import type { PgClient } from "./pg-structure.ts";
 import type { Step, StepResult } from "./postgres-batch.ts";
 import {
   compositeReader,
@@ -35,7 +34,7 @@ export function modeOf(input: string | Statement): Mode {
 export interface Sending {
   readonly steps: readonly Step[];
   /** Reads what these steps brought. */
-  read(results: readonly StepResult[], client: PgClient): PageResult;
+  read(results: readonly StepResult[], typeParser: TypeParser): PageResult;
 }
 
 /**
@@ -52,18 +51,18 @@ export function sending(
   if (access === "write") {
     return {
       steps: [write(input, page.maxRows + 1, page.maxBytes)],
-      read([written], client) {
+      read([written], typeParser) {
         const fields = written?.fields ?? [];
-        return readPage(fields, written?.rows ?? [], compositeReader(fields, client), page);
+        return readPage(fields, written?.rows ?? [], compositeReader(fields, typeParser), page);
       },
     };
   }
   // One row more shows that there are more.
   return {
     steps: [open(input), fetch(page.maxRows + 1, page.maxBytes)],
-    read([opened, fetched], client) {
+    read([opened, fetched], typeParser) {
       const fields = opened?.fields ?? [];
-      return readPage(fields, fetched?.rows ?? [], compositeReader(fields, client), page);
+      return readPage(fields, fetched?.rows ?? [], compositeReader(fields, typeParser), page);
     },
   };
 }
@@ -71,9 +70,9 @@ export function sending(
 function statementSending(input: Statement, page: Page, role: string | null): Sending {
   return {
     steps: [assume, statementStep(input, page.maxRows + 1, role)],
-    read([, ran], client) {
+    read([, ran], typeParser) {
       const fields = ran?.fields ?? [];
-      const result = readPage(fields, ran?.rows ?? [], plainReader(fields, client), page);
+      const result = readPage(fields, ran?.rows ?? [], plainReader(fields, typeParser), page);
       const affectedRows = affectedBy(ran?.tag ?? "");
       return affectedRows === null ? result : { ...result, affectedRows };
     },

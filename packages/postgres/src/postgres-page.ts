@@ -1,4 +1,4 @@
-import { BehalfError, type SqlColumn, type SqlResult } from "@behalf/core";
+import { BehalfError, type SqlColumn, type SqlResult, type TypeParser } from "@behalf/core";
 
 import type { PgClient, PgField } from "./pg-structure.ts";
 import type { StepResult } from "./postgres-batch.ts";
@@ -22,16 +22,21 @@ export function columnsOf(fields: readonly PgField[]): readonly SqlColumn[] {
   return fields.map((field) => ({ name: field.name, typeId: field.dataTypeID }));
 }
 
+/** The caller's way of reading values, or the driver's. */
+export function typeParserOf(given: TypeParser | undefined, client: PgClient): TypeParser {
+  return (typeId) => given?.(typeId) ?? client.getTypeParser(typeId, "text");
+}
+
 /** Rows of the sandbox come as one composite text. */
-export function compositeReader(fields: readonly PgField[], client: PgClient): RowReader {
-  const read = plainReader(fields, client);
+export function compositeReader(fields: readonly PgField[], typeParser: TypeParser): RowReader {
+  const read = plainReader(fields, typeParser);
   return ([line]) =>
     line === null || line === undefined ? null : read(splitRow(line, fields.length));
 }
 
 /** Rows of statement mode come as the columns that they are. */
-export function plainReader(fields: readonly PgField[], client: PgClient): RowReader {
-  const parsers = fields.map((field) => client.getTypeParser(field.dataTypeID, "text"));
+export function plainReader(fields: readonly PgField[], typeParser: TypeParser): RowReader {
+  const parsers = fields.map((field) => typeParser(field.dataTypeID));
   return (line) =>
     line.map((text, index) => {
       if (text === null) return null;
@@ -41,7 +46,7 @@ export function plainReader(fields: readonly PgField[], client: PgClient): RowRe
         // What it threw may hold the value.
         throw new BehalfError(
           "configuration",
-          `[postgres] the pool's type parser for type ${fields[index]?.dataTypeID} threw`,
+          `[postgres] the type parser for type ${fields[index]?.dataTypeID} threw`,
           { reason: "type_parser" },
         );
       }

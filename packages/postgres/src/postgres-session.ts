@@ -9,12 +9,14 @@ import {
   type SqlResult,
   type SqlSession,
   type Statement,
+  type TypeParser,
 } from "@behalf/core";
 
 import type { OpenCall } from "./postgres-call.ts";
 import { type Connection, ended } from "./postgres-connection.ts";
 import { ending, type Mode, modeOf, sending } from "./postgres-mode.ts";
 import { checkInput, type Limits, limitsOf } from "./postgres-options.ts";
+import { typeParserOf } from "./postgres-page.ts";
 import { checkedCall } from "./postgres-records.ts";
 import { type HumanCall, startCall, type Started } from "./postgres-start.ts";
 import { arm, closeCursor } from "./postgres-steps.ts";
@@ -87,6 +89,7 @@ export function postgresSession(
     mode: Mode,
     page: Limits,
     note: NoteOutcome,
+    typeParser?: TypeParser,
   ): Promise<SqlResult> {
     if (open !== null && open.mode !== mode) throw mixed(open.mode);
     open ??= await lent(mode);
@@ -105,7 +108,10 @@ export function postgresSession(
     } else {
       results = await connection.send(steps);
     }
-    const { bytes, ...result } = sent.read(results.slice(1), connection.client);
+    const { bytes, ...result } = sent.read(
+      results.slice(1),
+      typeParserOf(typeParser, connection.client),
+    );
     totals.rows += result.rows.length;
     totals.bytes += bytes;
     note({ rows: result.rows.length, bytes, truncated: result.truncated });
@@ -124,7 +130,9 @@ export function postgresSession(
       };
       const facts = factsOf("query", textOf(input));
       return inTurn(() =>
-        checkedCall(records, facts, check, (page, note) => send(input, modeOf(input), page, note)),
+        checkedCall(records, facts, check, (page, note) =>
+          send(input, modeOf(input), page, note, options.typeParser),
+        ),
       );
     },
     whoAmI() {

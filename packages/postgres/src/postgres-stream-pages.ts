@@ -4,6 +4,7 @@ import {
   type SqlRow,
   type SqlStream,
   type Statement,
+  type TypeParser,
 } from "@behalf/core";
 
 import type { PgField } from "./pg-structure.ts";
@@ -17,6 +18,7 @@ import {
   type Page,
   plainReader,
   type RowReader,
+  typeParserOf,
 } from "./postgres-page.ts";
 import { type HumanCall, startCall, type Started } from "./postgres-start.ts";
 import { arm, assume, checkStatement, fetch, open } from "./postgres-steps.ts";
@@ -50,7 +52,7 @@ interface Source {
   /** The two results that hold the columns, of the first page, and the rows. */
   fields(results: readonly StepResult[]): readonly PgField[];
   rows(results: readonly StepResult[]): StepResult;
-  reader(fields: readonly PgField[], connection: Connection): RowReader;
+  reader(fields: readonly PgField[], typeParser: TypeParser): RowReader;
   /** Whether the server has no row after these. */
   isExhausted(result: StepResult, asked: number, bytes: number): boolean;
 }
@@ -60,7 +62,8 @@ export function pages(
   input: string | Statement,
   connection: Connection,
   human: HumanCall,
-  limits: Page & { readonly deadlineMs: number },
+  limits: Page,
+  typeParser: TypeParser | undefined,
 ): Pages {
   const source = isStatement(input) ? statementSource(input, human) : textSource(input);
   let native: Started["native"] = {};
@@ -78,7 +81,7 @@ export function pages(
     ({ native } = started);
     const results = started.rest.slice(1);
     fields = source.fields(results);
-    read = source.reader(fields, connection);
+    read = source.reader(fields, typeParserOf(typeParser, connection.client));
     return results;
   }
 
@@ -128,7 +131,7 @@ function textSource(text: string): Source {
     more: (rows, maxBytes) => [fetch(rows, maxBytes, PAGE_BYTES)],
     fields: ([opened]) => opened?.fields ?? [],
     rows: lastOf,
-    reader: (fields, { client }) => compositeReader(fields, client),
+    reader: compositeReader,
     isExhausted: (result, asked, bytes) => result.rows.length < asked && bytes < PAGE_BYTES,
   };
 }
@@ -141,7 +144,7 @@ function statementSource(statement: Statement, human: HumanCall): Source {
     more: (rows) => [checkStatement, { portal: PORTAL, rows }],
     fields: ([, ran]) => ran?.fields ?? [],
     rows: lastOf,
-    reader: (fields, { client }) => plainReader(fields, client),
+    reader: plainReader,
     // A portal that has more is suspended and says nothing.
     isExhausted: (result) => result.tag !== "",
   };

@@ -43,7 +43,7 @@ export function postgresStream(
   async function produce(open: OpenCall, connection: Connection, human: HumanCall): Promise<void> {
     ({ clock } = open);
     const totals = { rows: 0, bytes: 0 };
-    const source = pages(input, connection, human, open.limits);
+    const source = pages(input, connection, human, open.limits, options.typeParser);
     for (;;) {
       const wish = await orStopped(asked.promise, open.clock);
       if (wish === "stop") return;
