@@ -3,6 +3,15 @@ import { readdirSync, readFileSync } from "node:fs";
 /** Of Linux on every architecture that Node runs on: sysconf(_SC_CLK_TCK). */
 const TICKS_PER_SECOND = 100;
 
+/** The process that started this one: of a PostgreSQL backend, the server. */
+export function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /**
  * CPU time that a process and its descendants have used, in microseconds, or `NaN` where there is no
  * /proc. A tick is 10 ms, so a round of a second is known to a percent or two.

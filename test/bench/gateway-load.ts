@@ -11,6 +11,8 @@ export interface Round {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly cpuUsPerCall: number;
+  /** Of PostgreSQL; `NaN` where it is not on this machine. */
+  readonly databaseUsPerCall: number;
 }
 
 /** Something that can be put under load: a server, or the pool in this process. */
@@ -29,7 +31,7 @@ export function serverTarget(contestant: Contestant, world: BenchWorld): Target 
       const agents = await Promise.all(humans.map((human) => connectAgent(contestant, human)));
       const answers = humans.map((): Buffer[] => []);
       const cpu = () => cpuMicroseconds(contestant.pid);
-      const round = await load(concurrency, milliseconds, cpu, async (agent) => {
+      const round = await load(concurrency, milliseconds, cpu, world, async (agent) => {
         const answer = await agents[agent]?.call();
         if (answer) answers[agent]?.push(answer);
       });
@@ -52,7 +54,7 @@ export function poolTarget(pool: Pool, world: BenchWorld): Target {
         const { user, system } = process.cpuUsage();
         return user + system;
       };
-      return load(concurrency, milliseconds, cpu, async (agent) => {
+      return load(concurrency, milliseconds, cpu, world, async (agent) => {
         const human = HUMANS[agent] ?? "";
         const { rows } = await pool.query<{ id: string; owner: string }>(statementOf(`'${human}'`));
         checkRows("bare pg", human, rows, world);
@@ -65,10 +67,12 @@ async function load(
   concurrency: number,
   milliseconds: number,
   cpu: () => number,
+  { serverPid }: BenchWorld,
   call: (agent: number) => Promise<void>,
 ): Promise<Round> {
   const times: number[] = [];
   const cpuBefore = cpu();
+  const databaseBefore = cpuMicroseconds(serverPid);
   const begin = performance.now();
   const end = begin + milliseconds;
   await Promise.all(
@@ -83,6 +87,7 @@ async function load(
   );
   const seconds = (performance.now() - begin) / 1000;
   const used = cpu() - cpuBefore;
+  const databaseUsed = cpuMicroseconds(serverPid) - databaseBefore;
   times.sort((a, b) => a - b);
   const at = (part: number) => times[Math.floor(times.length * part)] ?? Number.NaN;
   return {
@@ -90,6 +95,7 @@ async function load(
     p50Ms: at(0.5),
     p99Ms: at(0.99),
     cpuUsPerCall: used / times.length,
+    databaseUsPerCall: databaseUsed / times.length,
   };
 }
 

@@ -2,6 +2,7 @@ import { syncKeys } from "@behalf/postgres";
 import pg from "pg";
 
 import type { World } from "../support/world.ts";
+import { parentOf } from "./gateway-cpu.ts";
 import { type BenchIssuer, DATABASE } from "./gateway-issuer.ts";
 
 export const ROWS = 20;
@@ -19,11 +20,17 @@ export interface BenchWorld extends AsyncDisposable {
   /** The ids that each human must be shown, in their order. */
   readonly expected: ReadonlyMap<string, readonly number[]>;
   /** A login past row level security: what servers without identity have. */
+  /** PostgreSQL's main process, or `NaN` where it is not on this machine. */
+  readonly serverPid: number;
   readonly shared: { readonly user: string; readonly password: string };
 }
 
 /** A million rows of a thousand owners behind Behalf's policy, and an issuer that both doors trust. */
-export async function fillWorld(world: World, issuer: BenchIssuer): Promise<BenchWorld> {
+export async function fillWorld(
+  world: World,
+  issuer: BenchIssuer,
+  isLocal: boolean,
+): Promise<BenchWorld> {
   const { admin, names, passwords } = world;
   const shared = { user: `shared_${names.gateway}`, password: passwords.gateway };
   await admin.query(`
@@ -72,8 +79,10 @@ export async function fillWorld(world: World, issuer: BenchIssuer): Promise<Benc
       rows.map(({ id }) => Number(id)),
     );
   }
+  const { rows } = await admin.query<{ pid: number }>("select pg_backend_pid() as pid");
   return {
     expected,
+    serverPid: isLocal ? parentOf(rows[0]?.pid ?? Number.NaN) : Number.NaN,
     shared,
     async [Symbol.asyncDispose]() {
       await admin.query(`drop owned by ${shared.user}; drop role ${shared.user}`);

@@ -1,3 +1,5 @@
+import { cpus, loadavg } from "node:os";
+
 import pg from "pg";
 
 import { startTestPostgres } from "../support/test-postgres.ts";
@@ -24,13 +26,15 @@ export async function run(): Promise<readonly Figure[]> {
   const hasPeers = await installPeers();
   const server = await startTestPostgres();
   console.log(server.description);
+  // Neighbours on the same cores move every figure, and ratios less than the rest.
+  console.log(`${cpus().length} cores, load average before it starts: ${loadavg()[0]?.toFixed(1)}`);
   if (STAND_IN) console.log("\nTHE GATEWAY IS A STAND-IN: its figures are not the gateway's\n");
   try {
     await using world = await makeWorld({ url: server.url, orders: 1 });
     await using stack = new AsyncDisposableStack();
     const issuer = await startBenchIssuer();
     stack.defer(() => issuer.close());
-    const filled = stack.use(await fillWorld(world, issuer));
+    const filled = stack.use(await fillWorld(world, issuer, server.kind === "embedded"));
     const tokens = new Map<string, string>();
     for (const human of HUMANS) tokens.set(human, await issuer.token(human));
 
@@ -100,6 +104,9 @@ function figuresOf(results: ReadonlyMap<number, Rounds>, hasPeers: boolean): rea
       figure(`c=16 throughput: ${name}`, "calls/s", values(16, name, "callsPerSecond")),
     ),
     ...names.map((name) => figure(`c=16 p99: ${name}`, "ms", values(16, name, "p99Ms"))),
+    ...names.map((name) =>
+      figure(`c=16 CPU of PostgreSQL: ${name}`, "us/call", values(16, name, "databaseUsPerCall")),
+    ),
     ...names
       .filter((name) => name !== "behalf")
       .map((name) => figure(`c=16 CPU: ${name}`, "us/call", values(16, name, "cpuUsPerCall"))),
