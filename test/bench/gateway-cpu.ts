@@ -13,34 +13,50 @@ export function parentOf(pid: number): number {
 }
 
 /**
- * CPU time that a process and its descendants have used, in microseconds, or `NaN` where there is no
- * /proc. A tick is 10 ms, so a round of a second is known to a percent or two.
+ * Starts to measure what a process and its descendants use. The answer is in microseconds, `NaN` where
+ * there is no /proc. A tick is 10 ms, so a round of a second is known to a percent or two.
  */
-export function cpuMicroseconds(pid: number): number {
-  let processes;
-  try {
-    processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  } catch {
-    return Number.NaN;
-  }
-  const found = new Map<number, { parent: number; ticks: number }>();
-  for (const name of processes) {
+export function cpuMeter(pid: number): () => number {
+  const before = ticksOf(pid);
+  return () => {
+    let used = 0;
+    // One that ended meanwhile takes its ticks with it: they are missing, and must not be taken off.
+    for (const [process, ticks] of ticksOf(pid)) used += ticks - (before.get(process) ?? 0);
+    return before.size === 0 ? Number.NaN : (used / TICKS_PER_SECOND) * 1e6;
+  };
+}
+
+/** Ticks of a process and its descendants. */
+function ticksOf(pid: number): ReadonlyMap<number, number> {
+  const children = new Map<number, number[]>();
+  const ticks = new Map<number, number>();
+  for (const name of processes()) {
     try {
       const text = readFileSync(`/proc/${name}/stat`, "utf8");
       // The second field is the program's name in parentheses, and may hold anything.
       const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-      found.set(Number(name), {
-        parent: Number(fields[1]),
-        ticks: Number(fields[11]) + Number(fields[12]),
-      });
+      const parent = Number(fields[1]);
+      children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+      ticks.set(Number(name), Number(fields[11]) + Number(fields[12]));
     } catch {
       // It ended meanwhile.
     }
   }
-  const sum = (of: number): number => {
-    let ticks = found.get(of)?.ticks ?? 0;
-    for (const [child, { parent }] of found) if (parent === of) ticks += sum(child);
-    return ticks;
+  const family = new Map<number, number>();
+  const add = (of: number): void => {
+    const own = ticks.get(of);
+    if (own === undefined) return;
+    family.set(of, own);
+    for (const child of children.get(of) ?? []) add(child);
   };
-  return found.has(pid) ? (sum(pid) / TICKS_PER_SECOND) * 1e6 : Number.NaN;
+  add(pid);
+  return family;
+}
+
+function processes(): readonly string[] {
+  try {
+    return readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
+  }
 }

@@ -2,7 +2,7 @@ import type { Pool } from "pg";
 
 import { connectAgent, messageOf } from "./gateway-client.ts";
 import type { Contestant } from "./gateway-contestant.ts";
-import { cpuMicroseconds } from "./gateway-cpu.ts";
+import { cpuMeter } from "./gateway-cpu.ts";
 import { type BenchWorld, HUMANS, ROWS, statementOf } from "./gateway-world.ts";
 
 /** What one round showed. */
@@ -30,7 +30,7 @@ export function serverTarget(contestant: Contestant, world: BenchWorld): Target 
       const humans = HUMANS.slice(0, concurrency);
       const agents = await Promise.all(humans.map((human) => connectAgent(contestant, human)));
       const answers = humans.map((): Buffer[] => []);
-      const cpu = () => cpuMicroseconds(contestant.pid);
+      const cpu = () => cpuMeter(contestant.pid);
       const round = await load(concurrency, milliseconds, cpu, world, async (agent) => {
         const answer = await agents[agent]?.call();
         if (answer) answers[agent]?.push(answer);
@@ -51,8 +51,11 @@ export function poolTarget(pool: Pool, world: BenchWorld): Target {
     name: "bare pg",
     round(concurrency, milliseconds) {
       const cpu = () => {
-        const { user, system } = process.cpuUsage();
-        return user + system;
+        const before = process.cpuUsage();
+        return () => {
+          const { user, system } = process.cpuUsage(before);
+          return user + system;
+        };
       };
       return load(concurrency, milliseconds, cpu, world, async (agent) => {
         const human = HUMANS[agent] ?? "";
@@ -66,13 +69,13 @@ export function poolTarget(pool: Pool, world: BenchWorld): Target {
 async function load(
   concurrency: number,
   milliseconds: number,
-  cpu: () => number,
+  cpu: () => () => number,
   { serverPid }: BenchWorld,
   call: (agent: number) => Promise<void>,
 ): Promise<Round> {
   const times: number[] = [];
-  const cpuBefore = cpu();
-  const databaseBefore = cpuMicroseconds(serverPid);
+  const serverCpu = cpu();
+  const databaseCpu = cpuMeter(serverPid);
   const begin = performance.now();
   const end = begin + milliseconds;
   await Promise.all(
@@ -86,8 +89,8 @@ async function load(
     }),
   );
   const seconds = (performance.now() - begin) / 1000;
-  const used = cpu() - cpuBefore;
-  const databaseUsed = cpuMicroseconds(serverPid) - databaseBefore;
+  const used = serverCpu();
+  const databaseUsed = databaseCpu();
   times.sort((a, b) => a - b);
   const at = (part: number) => times[Math.floor(times.length * part)] ?? Number.NaN;
   return {
