@@ -5,6 +5,7 @@ import { type Figure, report } from "./figures.ts";
 const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<readonly Figure[]> }>>> = {
   "first-page": () => import("./first-page.ts"),
   calls: () => import("./calls.ts"),
+  gateway: () => import("./gateway.ts"),
 };
 
 const usage = `usage: npm run bench -- NAME [--json FILE]
