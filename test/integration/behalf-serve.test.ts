@@ -52,10 +52,22 @@ records:
   return path;
 }
 
+/** With the login for statements of their own. */
+function withStatements(text: string, user = world.names.statementGateway): string {
+  const { hostname, port } = new URL(world.url());
+  return text.replace(
+    "records:",
+    `  statements:
+    url: postgres://${user}:\${env:STATEMENTS_PASSWORD}@${hostname}:${port}/${world.names.database}
+records:`,
+  );
+}
+
 function start(command: readonly string[], more: Readonly<Record<string, string>> = {}): BehalfRun {
   const run = behalf(command, {
     GATEWAY_SECRET,
     DB_PASSWORD: world.passwords.gateway,
+    STATEMENTS_PASSWORD: world.passwords.statementGateway,
     ...more,
   });
   started.push(run);
@@ -114,6 +126,31 @@ describe("behalf serve", () => {
     expect(await run.ended).toBe(0);
     expect(run.out()).toContain("stopped");
     expect(run.error()).toBe("");
+  });
+
+  it("serves tools that stand in the file, through a login of their own", async () => {
+    const path = configFile(
+      (text) => `${withStatements(text)}statementTools:
+  - name: order
+    description: One order
+    parameters:
+      id: { type: integer, description: Its number }
+    statement: |
+      select id, org_id, placed_at
+      from orders where id = :id
+`,
+    );
+    const { run, origin } = await serving(path);
+    const ask = async (human: string) => {
+      const client = await clientOf(origin, human);
+      const answer = await client.callTool({ name: "order", arguments: { id: 1_000_001 } });
+      await client.close();
+      return toolAnswer(answer)["rows"];
+    };
+    expect(await ask("alice")).toEqual([["1000001", "acme", "2026-01-01 00:01:00+00"]]);
+    expect(await ask("bob")).toEqual([]);
+    run.process.kill("SIGTERM");
+    expect(await run.ended).toBe(0);
   });
 
   it("stops at once when it is told twice", async () => {
@@ -185,6 +222,7 @@ describe("behalf config check", () => {
     const code = await run.ended;
     const text = run.out() + run.error();
     expect(text).not.toContain(world.passwords.gateway);
+    expect(text).not.toContain(world.passwords.statementGateway);
     expect(text).not.toContain(GATEWAY_SECRET);
     return { code, text: text.replaceAll(path, "FILE") };
   }
@@ -234,6 +272,25 @@ describe("behalf config check", () => {
     expect(code).toBe(1);
     const offline = await check(path, ["--offline"]);
     expect(offline.code).toBe(text.includes("must begin with https") ? 1 : 0);
+  });
+
+  it("finds logins that were made for one another's work", async () => {
+    expect((await check(configFile(withStatements))).code).toBe(0);
+    const swapped = configFile((text) =>
+      withStatements(
+        text.replace(`//${world.names.gateway}`, `//${world.names.statementGateway}`),
+        world.names.gateway,
+      ),
+    );
+    const { code, text } = await check(swapped, [], {
+      DB_PASSWORD: world.passwords.statementGateway,
+      STATEMENTS_PASSWORD: world.passwords.gateway,
+    });
+    expect(code).toBe(1);
+    expect(text).toContain(
+      "FILE:14:3: this login was made for the other kind of statements; name one that behalf.add_gateway made",
+    );
+    expect(text).toContain("FILE:16:3: this login was made for the other kind");
   });
 
   it("finds a login that is no gateway's, and one that can do too much", async () => {

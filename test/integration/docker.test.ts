@@ -31,7 +31,7 @@ describe.skipIf(inject("postgresKind") !== "container")(
         await client.connect();
         try {
           const { rows } = await client.query("select behalf.version() as version");
-          expect(rows).toEqual([{ version: 1 }]);
+          expect(rows).toEqual([{ version: 2 }]);
         } finally {
           await client.end();
         }

@@ -7,13 +7,20 @@ import pg from "pg";
 import { expect, inject, it } from "vitest";
 
 const ISSUER = "https://login.example.com";
-const ROLES = ["shop_gateway", "shop_keysync", "agent_clerk"];
+const ROLES = [
+  "shop_gateway",
+  "shop_statements",
+  "shop_keysync",
+  "agent_clerk",
+  "agent_clerk_writer",
+  "clerk_statements",
+];
 
-/** The SQL of one section of docs/postgres.md, to the letter. */
-async function sqlOf(section: string): Promise<string> {
+/** The SQL of one section of docs/postgres.md, to the letter: its first block, or another. */
+async function sqlOf(section: string, block = 0): Promise<string> {
   const page = await readFile(new URL("../../docs/postgres.md", import.meta.url), "utf8");
   const text = page.split(/^## /m).find((part) => part.startsWith(section)) ?? "";
-  return /```sql\n(.*?)```/s.exec(text)?.[1] ?? "";
+  return [...text.matchAll(/```sql\n(.*?)```/gs)][block]?.[1] ?? "";
 }
 
 it("reaches a working query by docs/postgres.md alone, and comes apart as it says", async () => {
@@ -74,8 +81,36 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
         .sign(privateKey);
     const now = Math.floor(Date.now() / 1000);
     try {
-      expect((await gateway.query("select * from behalf.preflight(1)")).rows).toEqual([]);
+      expect((await gateway.query("select * from behalf.preflight(2)")).rows).toEqual([]);
       expect(await call(await token(now))).toBe("(10,Ann)");
+
+      const write = async (text: string) => {
+        await gateway.query("begin");
+        try {
+          await gateway.query("select behalf.start($1, $2, 'alice')", [await token(now), ISSUER]);
+          const { rows } = await gateway.query<{ write: string }>(
+            "select * from behalf.write($1, 9, 999)",
+            [text],
+          );
+          return rows.map(({ write: row }) => row).join();
+        } catch (error) {
+          return (error as pg.DatabaseError).code;
+        } finally {
+          await gateway.query("rollback");
+        }
+      };
+      expect(await write("update orders set id = id")).toBe("ZB005");
+      await admin.query(await sqlOf("Install", 1));
+      expect((await gateway.query("select * from behalf.preflight(2)")).rows).toEqual([]);
+      expect(await write("update orders set id = id")).toBe("(1)");
+      login.username = "shop_statements";
+      const statements = new pg.Client({ connectionString: login.href });
+      await statements.connect();
+      try {
+        expect((await statements.query("select * from behalf.preflight(2)")).rows).toEqual([]);
+      } finally {
+        await statements.end();
+      }
 
       for (const statement of (await sqlOf("Withdraw")).split("\n").filter(Boolean)) {
         await admin.query(statement);
@@ -89,7 +124,8 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
     }
 
     await expect(uninstallKit(admin)).rejects.toThrow("still");
-    await admin.query("drop policy agents_read on orders; drop policy agents_read on customers");
+    await admin.query(`drop policy agents_read on orders; drop policy agents_update on orders;
+      drop policy agents_create on orders; drop policy agents_read on customers`);
     await uninstallKit(admin);
   } finally {
     await admin.end();

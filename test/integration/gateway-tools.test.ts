@@ -123,11 +123,11 @@ describe.each(REVISIONS)("a client of %s", (revision) => {
         "\\xdeadbeef",
         "9007199254740993",
         "1.25",
-        "2026-01-01T00:01:00.000Z",
+        "2026-01-01 00:01:00+00",
         "NaN",
         "-Infinity",
         null,
-        ["\\x01"],
+        '{"\\\\x01"}',
       ],
     ]);
   });

@@ -1,5 +1,6 @@
 import { Secret, type SqlSession } from "@behalf/core";
-import { afterAll, beforeAll, expect, inject, it } from "vitest";
+import type pg from "pg";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { failure, until } from "../support/failure.ts";
 import { tcpProxy } from "../support/tcp-proxy.ts";
@@ -328,10 +329,35 @@ it("refuses clients that do not show their connection", async () => {
   expect(error).toMatchObject({ code: "configuration", reason: "pool" });
 });
 
-it("shares a pool with another adapter of the same process", async () => {
-  const pool = world.pool({ max: 1 });
-  const [one, two] = [world.adapter({ pool }), world.adapter({ pool })];
-  for (const shop of [one, two, one, two]) {
+describe("a pool that somebody else uses", () => {
+  const refused = { code: "configuration", reason: "pool_shared" };
+
+  it("is refused when another adapter has it, until that one is closed", async () => {
+    const pool = world.pool({ max: 1 });
+    const first = world.adapter({ pool });
+    expect(() => world.adapter({ pool })).toThrow(expect.objectContaining(refused));
+    await first.query(await world.delegate("bob"), "select 1");
+    await first.close();
+    const second = world.adapter({ pool });
+    expect((await second.query(await world.delegate("bob"), "select 1")).rows).toEqual([[1]]);
+  });
+
+  it("is refused when it has connections already", async () => {
+    const pool = world.pool({ max: 1 });
+    await pool.query("select 1");
+    expect(() => world.adapter({ pool })).toThrow(expect.objectContaining(refused));
+  });
+
+  it.each([
+    ["query", async (pool: pg.Pool) => void (await pool.query("select 1"))],
+    ["connect", async (pool: pg.Pool) => (await pool.connect()).release()],
+  ])("is refused from the call on that follows somebody's pool.%s()", async (_name, use) => {
+    const pool = world.pool({ max: 2 });
+    const shop = world.adapter({ pool });
     expect((await shop.query(await world.delegate("bob"), "select 1")).rows).toEqual([[1]]);
-  }
+    await use(pool);
+    expect(await failure(shop.query(await world.delegate("bob"), "select 1"))).toMatchObject(
+      refused,
+    );
+  });
 });

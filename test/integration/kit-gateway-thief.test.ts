@@ -55,7 +55,7 @@ describe("without a token or a ticket of a human", () => {
     ["select behalf.rotate_secrets()", "42501"],
     ["select behalf.add_gateway('GATEWAY')", "42501"],
     ["select behalf_sandbox.AGENT_open('select * from orders')", "42501"],
-    ["select behalf_sandbox.AGENT_fetch(1, 1)", "42501"],
+    ["select behalf_sandbox.AGENT_fetch(1, 1, 1)", "42501"],
     ["create function behalf.sealed() returns jsonb language sql return '{}'::jsonb", "42501"],
     ["create or replace function behalf.open(text) returns void language sql as ''", "42501"],
     ["alter function behalf.open(text) owner to GATEWAY", "42501"],
@@ -135,7 +135,7 @@ describe("objects in pg_temp", () => {
     const { rows } = await thief.query<{ fetch: string }>("select * from behalf.fetch(10, 1000)");
     expect(rows.map((row) => row.fetch)).toEqual(ROWS.alice);
     await thief.query("rollback");
-    await thief.query("select * from behalf.preflight(1)");
+    await thief.query("select * from behalf.preflight(2)");
     expect(seen).toEqual([]);
   });
 

@@ -82,6 +82,7 @@ describe("installing", () => {
         "issuer_keys",
         "role_map",
         "agent_roles",
+        "companion_roles",
         "gateways",
         "exposed",
         "revocations",
@@ -107,7 +108,7 @@ describe("installing", () => {
   it("brings back functions, their grants and the sandbox of an older version", async () => {
     await using world = await kitWorld();
     await world.admin.query(`
-      drop function behalf.fetch(integer, bigint);
+      drop function behalf.fetch(integer, bigint, bigint);
       drop function behalf.start(text, text, text, text, integer, jsonb);
       drop function behalf_sandbox.${world.names.agent}_open(text)`);
     await install(world.admin);
@@ -143,7 +144,7 @@ describe("installing", () => {
       expect(results.filter((result) => result.status === "rejected")).toEqual([]);
     }
     for (const client of clients) {
-      expect((await client.query("select behalf.version() as v")).rows).toEqual([{ v: 1 }]);
+      expect((await client.query("select behalf.version() as v")).rows).toEqual([{ v: 2 }]);
       await uninstall(client);
     }
     expect(
@@ -218,7 +219,7 @@ describe("installing", () => {
 });
 
 describe("what is there afterwards", () => {
-  it("gives nothing to everybody, and to agents four functions", async () => {
+  it("gives nothing to everybody, and to agents five functions", async () => {
     await using world = await kitWorld();
     const { rows } = await world.admin.query<{
       function: string;
@@ -242,6 +243,7 @@ describe("what is there afterwards", () => {
       "behalf.allows(regclass,text,name)",
       "behalf.claim(text)",
       "behalf.claims()",
+      "behalf.statement()",
       "behalf.whoami()",
     ]);
     // version() is one SQL-standard expression, which was resolved when it was made.

@@ -154,7 +154,7 @@ const cases: readonly Case[] = [
   },
   {
     wrong: "the sandbox lost its settings",
-    make: "alter function behalf_sandbox.AGENT_fetch(int4, int8) reset all",
+    make: "alter function behalf_sandbox.AGENT_fetch(int4, int8, int8) reset all",
     undo: "select behalf.add_agent_role('AGENT')",
     said: ["the sandbox of agent role AGENT"],
   },
@@ -264,8 +264,8 @@ describe("is content", () => {
 });
 
 it("says which version it is and which the adapter needs", async () => {
-  const { rows } = await gateway.query<{ problem: string }>("select * from behalf.preflight(2)");
-  expect(rows.map((row) => row.problem).join()).toContain("has version 1, the adapter needs 2");
+  const { rows } = await gateway.query<{ problem: string }>("select * from behalf.preflight(3)");
+  expect(rows.map((row) => row.problem).join()).toContain("has version 2, the adapter needs 3");
 });
 
 describe("what the kit refuses to prepare", () => {

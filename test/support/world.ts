@@ -36,16 +36,28 @@ export interface World extends AsyncDisposable {
   readonly records: MemorySink;
   readonly names: {
     readonly database: string;
+    /** What agents' texts read as, write as, and what an author's statements run as. */
     readonly agent: string;
+    readonly writer: string;
+    readonly statements: string;
+    /** The logins for agents' texts and for an author's statements. */
     readonly gateway: string;
+    readonly statementGateway: string;
     readonly keysync: string;
   };
-  readonly passwords: { readonly gateway: string; readonly keysync: string };
+  readonly passwords: {
+    readonly gateway: string;
+    readonly statementGateway: string;
+    readonly keysync: string;
+  };
   /** A URL of the world's database, for the gateway's login unless another is given. */
   url(login?: { user: string; password: string }, address?: { host: string; port: number }): string;
   /** A pool of the gateway's login; ended with the world. */
   pool(config?: pg.PoolConfig): pg.Pool;
-  adapter(options?: Partial<PostgresOptions>): SqlAdapter;
+  /** A pool of the login for statements; ended with the world. */
+  statementPool(config?: pg.PoolConfig): pg.Pool;
+  /** With both logins, unless `pool` or `statements` is `null`. */
+  adapter(options?: WorldAdapterOptions): SqlAdapter;
   /** The human's token for the gateway, with the agent as actor. */
   token(human: string): Promise<string>;
   /** The human's token for the database, with the gateway and the agent as actors. */
@@ -53,6 +65,11 @@ export interface World extends AsyncDisposable {
   delegate(human: string): Promise<Delegation>;
   readonly front: Delegator;
 }
+
+export type WorldAdapterOptions = Partial<Omit<PostgresOptions, "pool" | "statements">> & {
+  readonly pool?: pg.Pool | null;
+  readonly statements?: PostgresOptions["statements"] | null;
+};
 
 export interface WorldOptions {
   /** A superuser's URL of the server. */
@@ -70,11 +87,15 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   const names = {
     database: `world_${id}`,
     agent: `agent_${id}`,
+    writer: `writer_${id}`,
+    statements: `statements_${id}`,
+    statementGateway: `statement_gateway_${id}`,
     gateway: `gateway_${id}`,
     keysync: `keysync_${id}`,
   };
   const passwords = {
     gateway: randomBytes(12).toString("hex"),
+    statementGateway: randomBytes(12).toString("hex"),
     keysync: randomBytes(12).toString("hex"),
   };
   await using stack = new AsyncDisposableStack();
@@ -115,7 +136,14 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   stack.defer(() =>
     onServer([
       `drop database if exists ${names.database} with (force)`,
-      ...[names.gateway, names.keysync, names.agent].map((role) => `drop role if exists ${role}`),
+      ...[
+        names.gateway,
+        names.statementGateway,
+        names.keysync,
+        names.agent,
+        names.writer,
+        names.statements,
+      ].map((role) => `drop role if exists ${role}`),
     ]),
   );
 
@@ -129,6 +157,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   await installKit(admin);
   await admin.query(`
     create role ${names.gateway} login noinherit password '${passwords.gateway}';
+    create role ${names.statementGateway} login noinherit password '${passwords.statementGateway}';
     create role ${names.keysync} login password '${passwords.keysync}' in role behalf_keysync;
     create table orders (
       id bigint primary key,
@@ -148,13 +177,23 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     select behalf.set_audience('${DATABASE}');
     select behalf.add_issuer('${idp.issuer}');
     select behalf.add_agent_role('${names.agent}');
+    select behalf.add_write_role('${names.agent}', '${names.writer}');
+    select behalf.add_statement_role('${names.agent}', '${names.statements}');
     grant select on orders to ${names.agent};
+    grant select, insert, update, delete on orders to ${names.writer}, ${names.statements};
     create policy agents_read on orders for select to behalf_agents
+      using (org_id = (select behalf.claim('org_id')));
+    create policy agents_create on orders for insert to behalf_agents
+      with check (org_id = (select behalf.claim('org_id')));
+    create policy agents_update on orders for update to behalf_agents
+      using (org_id = (select behalf.claim('org_id')));
+    create policy agents_delete on orders for delete to behalf_agents
       using (org_id = (select behalf.claim('org_id')));
     select behalf.guard('orders');
     select behalf.map_role('${idp.issuer}', 'org_id', org, '${names.agent}')
     from unnest(array['acme', 'globex', 'initech', 'umbrella']) org;
-    select behalf.add_gateway('${names.gateway}');
+    select behalf.add_gateway('${names.gateway}', writes => true);
+    select behalf.add_statement_gateway('${names.statementGateway}');
   `);
 
   const url: World["url"] = (login, address) => {
@@ -203,6 +242,11 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     pools.push(made);
     return made;
   };
+  const statementPool: World["statementPool"] = (config) => {
+    const { statementGateway: user } = names;
+    const connectionString = url({ user, password: passwords.statementGateway });
+    return pool({ connectionString, ...config });
+  };
   const world: World = {
     admin,
     idp,
@@ -211,12 +255,14 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     passwords,
     url,
     pool,
-    adapter(adapterOptions) {
+    statementPool,
+    adapter({ pool: sandboxPool = pool(), statements, ...adapterOptions } = {}) {
       const made = postgres({
-        pool: adapterOptions?.pool ?? pool(),
         credentials,
         records,
         ...adapterOptions,
+        ...(sandboxPool === null ? {} : { pool: sandboxPool }),
+        ...(statements === null ? {} : { statements: statements ?? { pool: statementPool() } }),
       });
       adapters.push(made);
       return made;

@@ -4,17 +4,14 @@ import { postgres } from "@behalf/postgres";
 import pg from "pg";
 import { z } from "zod";
 
-const {
-  DATABASE_URL = "",
-  GATEWAY_SECRET = "",
-  ISSUER = "",
-  RECORDS = "calls.jsonl",
-} = process.env;
-const records = jsonlSink({ path: RECORDS });
+const env = (name: string) => process.env[name] ?? "";
+const pool = (name: string) => new pg.Pool({ connectionString: env(name) });
+const issuer = env("ISSUER");
+const records = jsonlSink({ path: env("RECORDS") });
 const exchange = tokenExchange({
-  issuer: ISSUER,
+  issuer,
   clientId: "gateway",
-  clientSecret: new Secret(GATEWAY_SECRET),
+  clientSecret: new Secret(env("GATEWAY_SECRET")),
   audience: "urn:example:database",
 });
 
@@ -26,14 +23,17 @@ const ordersAbove = statementTool({
     sql`select id, total from orders where total >= ${total} order by total desc limit ${limit}`,
 });
 
-const verifier = { issuers: [{ issuer: ISSUER }], audience: "urn:example:gateway" };
-const pool = new pg.Pool({ connectionString: DATABASE_URL });
+const verifier = { issuers: [{ issuer }], audience: "urn:example:gateway" };
 const server = await gateway({
   front: delegator({ verifier, records }),
-  database: postgres({ pool, credentials: credentialCache({ exchange }), records }),
+  database: postgres({
+    pool: pool("DATABASE_URL"), // the login for agents' own SELECTs
+    statements: { pool: pool("STATEMENTS_URL") }, // the login for your tools
+    credentials: credentialCache({ exchange }),
+    records,
+  }),
   resource: "https://tools.example.com/mcp",
-  authorizationServers: [ISSUER],
+  authorizationServers: [issuer],
   tools: [ordersAbove],
 });
-const { port } = await server.listen();
-console.log(`http://127.0.0.1:${port}/mcp`);
+console.log(`http://127.0.0.1:${(await server.listen()).port}/mcp`);

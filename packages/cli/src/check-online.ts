@@ -19,11 +19,8 @@ export async function checkOnline(config: Config): Promise<readonly ConfigProble
   }
   const found = await Promise.all([
     ...issuers.map(({ issuer, path }) => issuerProblems(issuer, path)),
-    loginProblems(config.sandbox, ["database", "sandbox"], databaseProblems),
-    // WIRE HERE: what the database says of a login for trusted statements takes the place of `nothing`.
-    ...(config.statements === undefined
-      ? []
-      : [loginProblems(config.statements, ["database", "statements"], nothing)]),
+    loginProblems(config.sandbox, "sandbox"),
+    ...(config.statements === undefined ? [] : [loginProblems(config.statements, "statements")]),
   ]);
   return found.flat();
 }
@@ -41,13 +38,10 @@ async function issuerProblems(
   }
 }
 
-const nothing = async (): Promise<readonly string[]> => [];
+type Kind = "sandbox" | "statements";
 
-async function loginProblems(
-  login: Login,
-  path: readonly PropertyKey[],
-  preflight: (client: pg.Client) => Promise<readonly string[]>,
-): Promise<ConfigProblem[]> {
+async function loginProblems(login: Login, kind: Kind): Promise<ConfigProblem[]> {
+  const path = ["database", kind];
   const client = new pg.Client(clientConfig(login));
   client.on("error", () => {});
   const where = `${login.host}:${login.port}`;
@@ -57,7 +51,9 @@ async function loginProblems(
     return [{ path, atKey: true, message: connectMessage(errorCode(error), where) }];
   }
   try {
-    const problems = await preflight(client);
+    const problems = [...(await databaseProblems(client))];
+    // Only a gateway's login can be asked which kind it is.
+    if (problems.length === 0) problems.push(...(await kindProblem(client, kind)));
     return [...problems, ...(await othersProblem(client))].map((message) => ({
       path,
       atKey: true,
@@ -65,7 +61,7 @@ async function loginProblems(
     }));
   } catch (error) {
     const message = BehalfError.isInstance(error)
-      ? `${error.message.replace("[postgres] ", "")}; have the DBA run install.sql and select behalf.add_gateway(...) for this login`
+      ? `${error.message.replace("[postgres] ", "")}; have the DBA run install.sql and select behalf.${kind === "sandbox" ? "add_gateway" : "add_statement_gateway"}(...) for this login`
       : `the database does not answer (${errorCode(error)}); see its log`;
     return [{ path, atKey: true, message }];
   } finally {
@@ -88,6 +84,17 @@ function connectMessage(code: string, where: string): string {
     default:
       return `the database at ${where} cannot be reached (${code}); check host, port and ssl, and that it runs`;
   }
+}
+
+/** The two kinds of login may execute different functions, and neither can do the other's work. */
+async function kindProblem(client: pg.Client, kind: Kind): Promise<readonly string[]> {
+  const { rows } = await client.query<{ sandbox: boolean; statements: boolean }>(
+    `select pg_catalog.has_function_privilege('behalf.open(text)', 'execute') as sandbox,
+       pg_catalog.has_function_privilege('behalf.statement()', 'execute') as statements`,
+  );
+  if (rows[0]?.[kind] === true) return [];
+  const right = kind === "sandbox" ? "behalf.add_gateway" : "behalf.add_statement_gateway";
+  return [`this login was made for the other kind of statements; name one that ${right} made`];
 }
 
 /**

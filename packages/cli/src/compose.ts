@@ -3,7 +3,6 @@ import { declaredTool, gateway, type Gateway, type GatewayLog } from "@behalf/ga
 import { postgres } from "@behalf/postgres";
 import pg from "pg";
 
-import { agentTypes } from "./agent-types.ts";
 import type { Config } from "./config-load.ts";
 import { clientConfig, type Login } from "./config-login.ts";
 
@@ -23,7 +22,7 @@ export interface Running {
  * @throws BehalfError `configuration` for what only the parts themselves know to be wrong
  */
 export async function compose(config: Config, log: GatewayLog): Promise<Running> {
-  const { file, clientSecret, sandbox, recordsPath } = config;
+  const { file, clientSecret, sandbox, statements, recordsPath } = config;
   const { server, identity, exchange, database, records, tools } = file;
   await using stack = new AsyncDisposableStack();
 
@@ -50,22 +49,24 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
     ...defined({ resource: exchange.resource, scope: exchange.scope }),
   });
   const poolOf = (login: Login, max: number, more: pg.PoolConfig = {}) => {
-    const pool = new pg.Pool({ ...clientConfig(login), max, types: agentTypes, ...more });
+    const pool = new pg.Pool({ ...clientConfig(login), max, ...more });
     // A connection that breaks while idle would otherwise be an uncaught exception.
     pool.on("error", () => {});
     stack.defer(() => pool.end());
     return pool;
   };
-  // WIRE HERE: `statements: { pool: poolOf(config.statements, ...) }` goes to postgres() as soon as it takes
-  // statements. Until then calls of statementTools are refused by the adapter.
+  const max = database.maxConnections ?? 10;
   const adapter = postgres({
-    pool: poolOf(sandbox, database.maxConnections ?? 10),
+    pool: poolOf(sandbox, max),
+    ...(statements === undefined ? {} : { statements: { pool: poolOf(statements, max) } }),
     credentials: credentialCache({ exchange: exchanger }),
     records: sink,
     recordStatements: records.statements ?? "hash",
     ...defined({
       maxBytes: database.maxBytes,
       maxRows: database.maxRows,
+      maxConnectionsPerHuman: database.maxConnectionsPerHuman,
+      maxCallsPerHuman: database.maxCallsPerHuman,
       preparedStatements: database.preparedStatements,
     }),
   });

@@ -83,6 +83,16 @@ export const configSchema = z
         .describe("The login for declared statements; another than sandbox")
         .optional(),
       maxConnections: whole(1, 1_000, "Of each login. Default is 10").optional(),
+      maxConnectionsPerHuman: whole(
+        1,
+        1_000,
+        "Most that one human holds at a time. Default is a quarter, rounded up",
+      ).optional(),
+      maxCallsPerHuman: whole(
+        1,
+        100_000,
+        "Most calls of one human that run or wait. Default is 64",
+      ).optional(),
       deadlineSeconds: whole(1, 3_600, "Longest call. Default is 30").optional(),
       defaultRows: whole(
         1,

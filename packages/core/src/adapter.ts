@@ -81,7 +81,12 @@ export interface QueryOptions extends RunOptions {
   readonly maxRows?: number;
   /** Most bytes of row text that are returned. The default is the adapter's. */
   readonly maxBytes?: number;
+  /** How the text that the backend sends for a value becomes a value. Default is the driver's own way. */
+  readonly typeParser?: TypeParser;
 }
+
+/** Gives the parser for the backend's own type id, or `undefined` for the driver's own. */
+export type TypeParser = (typeId: number) => ((text: string) => unknown) | undefined;
 
 /** A column of a result. */
 export interface SqlColumn {
@@ -91,12 +96,37 @@ export interface SqlColumn {
   readonly typeId: number;
 }
 
-/** Rows as lists, so that two columns of one name are both kept. */
+/** A row as a list, so that two columns of one name are both kept. */
+export type SqlRow = readonly unknown[];
+
 export interface SqlResult {
   readonly columns: readonly SqlColumn[];
-  readonly rows: readonly (readonly unknown[])[];
+  readonly rows: readonly SqlRow[];
   /** Why rows are missing at the end, or `null` when none are. */
   readonly truncated: "rows" | "bytes" | null;
+  /** How many rows a {@link Statement} inserted, updated, deleted or merged, where the backend says so. */
+  readonly affectedRows?: number;
+}
+
+/** The rows of one statement, brought as they are asked for. It can be iterated once. */
+export interface SqlStream extends AsyncIterable<SqlRow> {
+  /** Known once the first row, or the end, has come; empty before. */
+  readonly columns: readonly SqlColumn[];
+  /** Why rows are missing at the end, once it has come. */
+  readonly truncated: "rows" | "bytes" | null;
+}
+
+export interface StreamOptions {
+  /** Ends the stream, and stops the server. */
+  readonly signal?: AbortSignal;
+  /** Longest time for the whole stream, in milliseconds, the time of its reader included. The default is the adapter's. */
+  readonly deadlineMs?: number;
+  /** Most rows. Default is no limit. */
+  readonly maxRows?: number;
+  /** Most bytes of row text. Default is no limit. */
+  readonly maxBytes?: number;
+  /** As in {@link QueryOptions.typeParser}. */
+  readonly typeParser?: TypeParser;
 }
 
 /** What the caller's code works with inside {@link Adapter.run}: one transaction of one human. */
@@ -122,4 +152,9 @@ export interface SqlAdapter extends Adapter<SqlSession> {
     input: string | Statement,
     options?: QueryOptions,
   ): Promise<SqlResult>;
+  /**
+   * Reads a result of any size. A reader that stops reading stops the server; one that leaves the loop ends
+   * the call. It holds a connection and a snapshot of the backend until then.
+   */
+  stream(delegation: Delegation, input: string | Statement, options?: StreamOptions): SqlStream;
 }

@@ -12,7 +12,11 @@ export type {
   SqlAdapter,
   SqlColumn,
   SqlResult,
+  SqlRow,
   SqlSession,
+  SqlStream,
+  StreamOptions,
+  TypeParser,
 } from "./adapter.ts";
 export { assertDelegation } from "./assert-delegation.ts";
 export type { Fetch } from "./bounded-fetch.ts";

@@ -1,6 +1,7 @@
 import { BehalfError, isStatement, type Statement } from "@behalf/core";
 import type { z } from "zod";
 
+import { agentTypes } from "./agent-types.ts";
 import { rowsAnswer } from "./tool-answer.ts";
 import { argumentsOf } from "./tool-arguments.ts";
 import type { Tool } from "./tool.ts";
@@ -63,7 +64,13 @@ export function statementTool<Input extends z.ZodObject>(
         );
       }
       return rowsAnswer(
-        await database.query(delegation, made, { access, maxRows, signal, deadlineMs }),
+        await database.query(delegation, made, {
+          access,
+          maxRows,
+          signal,
+          deadlineMs,
+          typeParser: agentTypes,
+        }),
       );
     },
   };

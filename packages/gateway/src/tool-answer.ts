@@ -5,6 +5,8 @@ export interface RowsAnswer {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly unknown[])[];
   readonly row_count: number;
+  /** Rows that a statement changed, where the backend says so. */
+  readonly affected_rows?: number;
   readonly truncated?: "rows" | "bytes";
   readonly hint?: string;
 }
@@ -22,6 +24,7 @@ export function rowsAnswer(result: SqlResult): RowsAnswer {
     columns: result.columns.map(({ name }) => name),
     rows: result.rows.map(plainRow),
     row_count: result.rows.length,
+    ...(result.affectedRows === undefined ? {} : { affected_rows: result.affectedRows }),
     ...(truncated === null ? {} : { truncated, hint: HINTS[truncated] }),
   };
 }

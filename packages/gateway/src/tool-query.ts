@@ -1,8 +1,11 @@
 import { z } from "zod";
 
+import { agentTypes } from "./agent-types.ts";
 import { rowsAnswer } from "./tool-answer.ts";
 import { argumentsOf } from "./tool-arguments.ts";
 import type { Tool } from "./tool.ts";
+
+const AS_JSON = { typeParser: agentTypes } as const;
 
 /** One SELECT of the agent's own. The text is hostile: the adapter runs it in the database's sandbox. */
 export function queryTool(limits: {
@@ -30,7 +33,9 @@ export function queryTool(limits: {
     input,
     async call(args, { database, delegation, signal, deadlineMs }) {
       const { sql, max_rows: maxRows } = argumentsOf(input, args);
-      return rowsAnswer(await database.query(delegation, sql, { maxRows, signal, deadlineMs }));
+      return rowsAnswer(
+        await database.query(delegation, sql, { ...AS_JSON, maxRows, signal, deadlineMs }),
+      );
     },
   };
 }
@@ -55,7 +60,8 @@ export function writeTool(limits: { readonly maxRows: number }): Tool {
     input,
     async call(args, { database, delegation, signal, deadlineMs }) {
       const { sql } = argumentsOf(input, args);
-      const options = { access: "write", maxRows: limits.maxRows, signal, deadlineMs } as const;
+      const { maxRows } = limits;
+      const options = { ...AS_JSON, access: "write", maxRows, signal, deadlineMs } as const;
       return rowsAnswer(await database.query(delegation, sql, options));
     },
   };

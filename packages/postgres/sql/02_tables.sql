@@ -1,3 +1,6 @@
+-- Notices of what an older version did not have would hide the ones that count. 99_grants.sql lets them in again.
+set local client_min_messages = warning;
+
 -- What the kit knows. Only behalf_owner reads these tables; everybody else goes through functions.
 create table if not exists behalf.settings (
   only_row boolean primary key default true check (only_row),
@@ -44,10 +47,25 @@ create table if not exists behalf.agent_roles (
   search_path text not null
 );
 
--- Logins that add_gateway() prepared.
+-- The roles beside an agent role: what its agents' texts write as, and what an author's statements run as.
+-- They are roles of their own with grants of their own: a role that owned the read sandbox, too, could call
+-- one sandbox from the other, and a login that may become it could alter the sandbox.
+create table if not exists behalf.companion_roles (
+  agent name not null references behalf.agent_roles on delete cascade,
+  mode text not null check (mode in ('write', 'statement')),
+  role name not null unique,
+  primary key (agent, mode)
+);
+
+-- Logins that add_gateway() and add_statement_gateway() prepared.
 create table if not exists behalf.gateways (
   login name primary key
 );
+-- `sandbox` runs agents' texts, `statement` runs an author's statements: never both.
+alter table behalf.gateways add column if not exists kind text not null default 'sandbox'
+  check (kind in ('sandbox', 'statement'));
+-- Whether agents' texts may write through this login.
+alter table behalf.gateways add column if not exists writes boolean not null default false;
 
 -- Relations that an agent role may read although no guard stands before them: reference data.
 create table if not exists behalf.exposed (

@@ -172,6 +172,9 @@ begin
     'role', agent,
     'exp', least((claims ->> 'exp')::numeric, moment + (select ticket_seconds from behalf.settings)),
     'claims', claims);
+  -- The roles beside it: `write` and `statement`, where a DBA prepared them.
+  payload := payload || coalesce(
+    (select jsonb_object_agg(c.mode, c.role) from behalf.companion_roles c where c.agent = payload ->> 'role'), '{}');
   ticket := payload::text;
   ticket := 'bt1.'
     || encode(behalf.hmac(secret.inner_block, secret.outer_block, convert_to(ticket, 'UTF8')), 'hex')

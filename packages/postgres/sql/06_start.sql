@@ -2,6 +2,7 @@
 
 -- Sets the transaction-local seal. The MAC binds the payload to this backend and this transaction
 -- (pid and now()), so that a copy of it is worth nothing in any other.
+drop function if exists behalf.start(text, text, text, text, integer, jsonb);
 create or replace function behalf.start(
   -- A ticket, or the access token itself. With the token the new ticket comes back.
   proof text,
@@ -16,7 +17,10 @@ create or replace function behalf.start(
   task jsonb default null,
   out ticket text,
   out expires_at double precision,
-  out role name
+  -- What agents' texts read as, write as, and what an author's statements run as; null where they may not.
+  out role name,
+  out write_role name,
+  out statement_role name
 )
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -65,6 +69,8 @@ begin
   end if;
   expires_at := (payload ->> 'exp')::double precision;
   role := payload ->> 'role';
+  write_role := payload ->> 'write';
+  statement_role := payload ->> 'statement';
 end
 $$;
 
@@ -172,7 +178,7 @@ begin
 end
 $$;
 
--- The guard: is there a sealed human, whose role is the one that runs, and is this within the task?
+-- The guard: is there a sealed human, is one of their roles the one that runs, and is this within the task?
 -- `running_as` is an argument because current_user inside this function is its owner.
 create or replace function behalf.allows(relation regclass, verb text, running_as name) returns boolean
 language plpgsql stable parallel restricted security definer
@@ -181,7 +187,7 @@ as $$
 declare
   payload jsonb := behalf.sealed();
 begin
-  if (payload ->> 'role' = running_as) is not true then
+  if (running_as = payload ->> 'role' or running_as = payload ->> 'write' or running_as = payload ->> 'statement') is not true then
     return false;
   end if;
   if not payload ? 'task' then

@@ -37,34 +37,44 @@ begin
 end
 $$;
 
--- Up to `rows` rows as composite text. A NULL at the end says that `max_bytes` ended the page.
-create or replace function behalf.fetch(rows integer, max_bytes bigint) returns setof text
+-- Up to `rows` rows as composite text. A NULL at the end says that `max_bytes` ended the result before the
+-- row that would have passed it; `page_bytes` only ends the page, after the row that reached it.
+drop function if exists behalf.fetch(integer, bigint);
+create or replace function behalf.fetch(rows integer, max_bytes bigint, page_bytes bigint default null) returns setof text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query execute format('select * from behalf_sandbox.%I($1, $2)', behalf.sandbox_role() || '_fetch')
-    using rows, max_bytes;
+  return query execute format('select * from behalf_sandbox.%I($1, $2, $3)', behalf.sandbox_role() || '_fetch')
+    using rows, max_bytes, page_bytes;
 end
 $$;
 
--- Prepares a role for agents: makes it where it is missing, puts it into behalf_agents and gives it its
--- two sandbox functions. Run it as the DBA, once per role; it may be run again.
-create or replace function behalf.add_agent_role(agent name, use_search_path text default 'public') returns void
+-- Version 1 of the kit fetched without page_bytes.
+do $$
+declare
+  item record;
+begin
+  for item in
+    select f.oid::regprocedure as name from pg_proc f
+    where f.pronamespace = 'behalf_sandbox'::regnamespace and f.proname like '%\_fetch' and f.proargtypes = '23 20'
+  loop
+    execute format('drop function %s', item.name);
+  end loop;
+end
+$$;
+
+-- What every role that agents' texts or authors' statements run as has to be: a group without any power of
+-- its own, inside behalf_agents, so that the guards apply to it. Makes it where it is missing.
+create or replace function behalf.prepare_role(agent name) returns void
 language plpgsql volatile strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   attributes pg_roles;
-  lent boolean := false;
-  -- What rows a policy shows must not depend on what a connection was set to.
-  pinned text := format('set search_path = %s, pg_temp set TimeZone = ''UTC'' set DateStyle = ''ISO, MDY'' '
-    'set IntervalStyle = ''postgres'' set extra_float_digits = ''1'' set bytea_output = ''hex'' '
-    'set xmlbinary = ''base64'' set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C''',
-    (select string_agg(quote_ident(trim(part)), ', ') from unnest(string_to_array(use_search_path, ',')) part));
 begin
-  if octet_length(agent) > 57 then
-    perform behalf.refuse('ZB007', 'role', 'the name of an agent role has at most 57 bytes', 'Its sandbox functions are named after it.');
+  if octet_length(agent) > 56 then
+    perform behalf.refuse('ZB007', 'role', 'the name of an agent role has at most 56 bytes', 'Its sandbox functions are named after it.');
   end if;
   if not exists (select from pg_roles r where r.rolname = agent) then
     execute format('create role %I nologin', agent);
@@ -76,6 +86,35 @@ begin
       'An agent role is NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION INHERIT.');
   end if;
   execute format('grant behalf_agents to %I', agent);
+end
+$$;
+
+create or replace function behalf.quoted_path(use_search_path text) returns text
+language sql immutable strict
+set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(quote_ident(trim(part)), ', ') from unnest(string_to_array(use_search_path, ',')) part
+$$;
+
+-- SET clauses of a sandbox function: what rows a policy shows must not depend on what a connection was set to.
+create or replace function behalf.pinned(use_search_path text) returns text
+language sql stable strict
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('set search_path = %s, pg_temp set TimeZone = ''UTC'' set DateStyle = ''ISO, MDY'' '
+    'set IntervalStyle = ''postgres'' set extra_float_digits = ''1'' set bytea_output = ''hex'' '
+    'set xmlbinary = ''base64'' set lc_monetary = ''C'' set lc_numeric = ''C'' set lc_time = ''C''',
+    behalf.quoted_path(use_search_path))
+$$;
+
+-- Makes a function in behalf_sandbox that belongs to `agent` and that only behalf_owner may execute.
+create or replace function behalf.put_sandbox_function(agent name, name text, parameters text, definition text) returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  lent boolean := false;
+begin
   -- Who gives something to a role must be able to be that role, and who replaces what it has must own it. A
   -- superuser can; who may only administer the role (CREATEROLE, from 16 on) lends it to himself for a moment.
   if not pg_has_role(agent, 'usage')
@@ -85,10 +124,30 @@ begin
   end if;
   -- Only the owner of a schema's objects may create in it; the grant is taken back below.
   execute format('grant usage, create on schema behalf_sandbox to %I', agent);
+  execute format('create or replace function behalf_sandbox.%I(%s) %s', name, parameters, definition);
+  execute format('revoke all on function behalf_sandbox.%I(%s) from public', name, parameters);
+  execute format('grant execute on function behalf_sandbox.%I(%s) to behalf_owner', name, parameters);
+  execute format('alter function behalf_sandbox.%I(%s) owner to %I', name, parameters, agent);
+  execute format('revoke all on schema behalf_sandbox from %I', agent);
+  if lent then
+    execute format('revoke %I from %I', agent, current_user);
+  end if;
+end
+$$;
 
-  execute format($make$
-    create or replace function behalf_sandbox.%1$I(statement pg_catalog.text) returns pg_catalog.void
-    language plpgsql stable security definer %2$s
+-- Prepares a role for agents: makes it where it is missing, puts it into behalf_agents and gives it its
+-- two sandbox functions. Run it as the DBA, once per role; it may be run again.
+create or replace function behalf.add_agent_role(agent name, use_search_path text default 'public') returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  companion record;
+begin
+  perform behalf.prepare_role(agent);
+  perform behalf.put_sandbox_function(agent, agent || '_open', 'statement pg_catalog.text', format($make$
+    returns pg_catalog.void
+    language plpgsql stable security definer %s
     as $body$
     declare
       cursor_name pg_catalog.refcursor := 'behalf_cursor';
@@ -96,11 +155,11 @@ begin
       open cursor_name no scroll for execute statement;
     end
     $body$;
-    $make$, agent || '_open', pinned);
-  execute format($make$
-    create or replace function behalf_sandbox.%1$I(rows pg_catalog.int4, max_bytes pg_catalog.int8)
+    $make$, behalf.pinned(use_search_path)));
+  perform behalf.put_sandbox_function(agent, agent || '_fetch',
+    'rows pg_catalog.int4, max_bytes pg_catalog.int8, page_bytes pg_catalog.int8', format($make$
     returns setof pg_catalog.text
-    language plpgsql stable security definer %2$s
+    language plpgsql stable security definer %s
     as $body$
     declare
       cursor_name pg_catalog.refcursor := 'behalf_cursor';
@@ -118,23 +177,16 @@ begin
           exit;
         end if;
         return next written;
+        exit when used >= page_bytes;
       end loop;
     end
     $body$;
-    $make$, agent || '_fetch', pinned);
-
-  execute format('revoke all on function behalf_sandbox.%I(text), behalf_sandbox.%I(int4, int8) from public',
-    agent || '_open', agent || '_fetch');
-  execute format('grant execute on function behalf_sandbox.%I(text), behalf_sandbox.%I(int4, int8) to behalf_owner',
-    agent || '_open', agent || '_fetch');
-  execute format('alter function behalf_sandbox.%I(text) owner to %I', agent || '_open', agent);
-  execute format('alter function behalf_sandbox.%I(int4, int8) owner to %I', agent || '_fetch', agent);
-  execute format('revoke all on schema behalf_sandbox from %I', agent);
-  if lent then
-    execute format('revoke %I from %I', agent, current_user);
-  end if;
+    $make$, behalf.pinned(use_search_path)));
 
   insert into behalf.agent_roles (role, search_path) values (agent, use_search_path)
   on conflict (role) do update set search_path = excluded.search_path;
+  for companion in select c.role from behalf.companion_roles c where c.agent = add_agent_role.agent and c.mode = 'write' loop
+    perform behalf.put_write_sandbox(companion.role, use_search_path);
+  end loop;
 end
 $$;

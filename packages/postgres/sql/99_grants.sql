@@ -4,7 +4,8 @@
 alter default privileges for role behalf_owner revoke execute on functions from public;
 revoke all on all tables in schema behalf from public;
 revoke all on all functions in schema behalf from public;
-grant execute on function behalf.claim(text), behalf.claims(), behalf.allows(regclass, text, name), behalf.whoami()
+grant execute on function behalf.claim(text), behalf.claims(), behalf.allows(regclass, text, name), behalf.whoami(),
+  behalf.statement()
   to behalf_agents;
 grant execute on function behalf.put_keys(text, jsonb) to behalf_keysync;
 
@@ -22,6 +23,8 @@ begin
   perform set_config('role', current_setting('behalf.installer'), true);
 end
 $$;
+
+set local client_min_messages = notice;
 
 do $$
 declare

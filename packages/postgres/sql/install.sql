@@ -10,7 +10,9 @@ begin;
 \ir 05_exchange.sql
 \ir 06_start.sql
 \ir 07_sandbox.sql
-\ir 08_admin.sql
-\ir 09_preflight.sql
+\ir 08_write.sql
+\ir 09_statement.sql
+\ir 10_admin.sql
+\ir 11_preflight.sql
 \ir 99_grants.sql
 commit;

@@ -2,43 +2,45 @@ import {
   BehalfError,
   type CallFacts,
   type Delegation,
-  type DelegationPlan,
   type RunOptions,
   type SqlAdapter,
   type SqlSession,
 } from "@behalf/core";
 
 import { boundedSink } from "./postgres-bounded-sink.ts";
-import { postgresCapabilities } from "./postgres-capabilities.ts";
 import { calls } from "./postgres-call.ts";
+import { postgresCapabilities } from "./postgres-capabilities.ts";
 import { orStopped } from "./postgres-clock.ts";
-import { connections } from "./postgres-connection.ts";
+import { login, type LoginOptions } from "./postgres-login.ts";
+import { ending, modeOf, sending } from "./postgres-mode.ts";
 import {
-  type Limits,
-  type PostgresOptions,
+  checkInput,
   checkOptions,
-  checkText,
+  type Limits,
   limitsOf,
-  notAText,
+  type PostgresOptions,
+  wholeOption,
 } from "./postgres-options.ts";
+import { typeParserOf } from "./postgres-page.ts";
+import { postgresPlan } from "./postgres-plan.ts";
 import { CallerFailure } from "./postgres-records.ts";
-import { readPage, sandboxSteps, startCall } from "./postgres-sandbox.ts";
-import { postgresSession } from "./postgres-session.ts";
-import { reset, rollback } from "./postgres-steps.ts";
-import { tickets as makeTickets } from "./postgres-tickets.ts";
+import { postgresSession, textOf } from "./postgres-session.ts";
+import { startCall } from "./postgres-start.ts";
+import { postgresStream } from "./postgres-stream.ts";
 
 const BACKEND = "postgres";
 const DEFAULTS: Limits = { deadlineMs: 30_000, maxRows: 1_000, maxBytes: 1_048_576 };
 
 /**
- * An adapter that lets PostgreSQL see the human. Texts of agents run in the database's read sandbox, as
- * the role that the database maps the human to, with claims that the database verified itself. One
- * `query` is one write and one round trip; nothing of the human stays on the connection.
+ * An adapter that lets PostgreSQL see the human. Texts of agents run in the database's sandboxes, an
+ * author's statements over a login of their own; both as roles that the database maps the human to, with
+ * claims that the database verified itself. One `query` is one write and one round trip; nothing of the
+ * human stays on the connection.
  *
- * The database needs the kit (`installKit`), the login needs `behalf.add_gateway`. Both are checked once,
- * at the first call, on a trip of its own.
+ * The database needs the kit (`installKit`), the logins need `behalf.add_gateway` and
+ * `behalf.add_statement_gateway`. Both are checked once, at the first call, on a trip of its own.
  *
- * @throws BehalfError `configuration` when an option is missing or wrong
+ * @throws BehalfError `configuration` when an option is missing or wrong, or somebody else uses a pool
  * @example
  * ```ts
  * const shop = postgres({ pool: new pg.Pool({ connectionString }), credentials, records });
@@ -49,43 +51,76 @@ export function postgres(options: PostgresOptions): SqlAdapter {
   checkOptions(options);
   const limits = limitsOf(options, DEFAULTS);
   const { credentials, records } = options;
-  const lender = connections(options.pool, options.preparedStatements ?? true);
-  const tickets = makeTickets(options.maxTickets ?? 10_000);
-  const runner = calls({ lender, credentials, records, tickets, limits });
+  const shared: Omit<LoginOptions, "pool" | "maxPreparedStatements"> = {
+    preparedStatements: options.preparedStatements ?? true,
+    maxTickets: wholeOption("maxTickets", options.maxTickets, 10_000),
+    maxConnectionsPerHuman:
+      options.maxConnectionsPerHuman === undefined
+        ? undefined
+        : wholeOption("maxConnectionsPerHuman", options.maxConnectionsPerHuman, 1),
+    maxCallsPerHuman: wholeOption("maxCallsPerHuman", options.maxCallsPerHuman, 64),
+    deadlineMs: limits.deadlineMs,
+  };
+  const { pool, statements } = options;
+  const maxPreparedStatements = wholeOption(
+    "maxPreparedStatements",
+    statements?.maxPreparedStatements,
+    256,
+  );
+  const logins = {
+    sandbox: pool === undefined ? null : login({ ...shared, pool, maxPreparedStatements }),
+    statement:
+      statements === undefined
+        ? null
+        : login({ ...shared, pool: statements.pool, maxPreparedStatements }),
+  };
+  const runner = calls({ logins, credentials, records });
 
   function factsOf(delegation: Delegation, action: string, more: Partial<CallFacts>): CallFacts {
     const recordStatement = options.recordStatements === "text";
     return { delegation, backend: BACKEND, action, access: "read", recordStatement, ...more };
   }
 
+  function statementFacts(input: unknown): Partial<CallFacts> {
+    const statement = textOf(input);
+    return statement === undefined ? {} : { statement };
+  }
+
   return {
     specificationVersion: 1,
     backend: BACKEND,
     capabilities: postgresCapabilities,
-    plan,
+    plan: postgresPlan,
 
     query(delegation, input, queryOptions = {}) {
-      const text = typeof input === "string" ? input : "";
-      const facts = factsOf(delegation, "query", {
-        access: queryOptions.access ?? "read",
-        ...(typeof input === "string" ? { statement: text } : {}),
-      });
+      const access = queryOptions.access ?? "read";
+      const facts = factsOf(delegation, "query", { access, ...statementFacts(input) });
       const check = () => {
-        if (typeof input !== "string") throw notAText(input);
-        checkText(text);
+        checkInput(input);
         return limitsOf(queryOptions, limits);
       };
-      return runner.call(facts, queryOptions, check, async (connection, sandbox, page, note) => {
-        const { native, rest } = await startCall(connection, sandbox, [
-          ...sandboxSteps(text, page),
-          rollback,
-          reset(),
-        ]);
-        connection.cleaned();
-        const { bytes, ...result } = readPage(rest, connection.client, page);
-        note({ rows: result.rows.length, bytes, truncated: result.truncated, native });
-        return result;
+      return runner.call(facts, queryOptions, check, (open) => {
+        const { limits: page, note } = open;
+        const mode = modeOf(input);
+        return open.lend(mode, async (connection, human) => {
+          const { statementRole } = human.tickets.proof(human.credential.token);
+          const sent = sending(input, access, page, statementRole);
+          const steps = [...sent.steps, ...ending(mode, access)];
+          const { native, rest } = await startCall(connection, human, steps);
+          connection.cleaned();
+          const { bytes, ...result } = sent.read(
+            rest,
+            typeParserOf(queryOptions.typeParser, connection.client),
+          );
+          note({ rows: result.rows.length, bytes, truncated: result.truncated, native });
+          return result;
+        });
       });
+    },
+
+    stream(delegation, input, streamOptions = {}) {
+      const facts = factsOf(delegation, "stream", statementFacts(input));
+      return postgresStream(runner, facts, input, streamOptions, limits);
     },
 
     run<T>(
@@ -93,12 +128,16 @@ export function postgres(options: PostgresOptions): SqlAdapter {
       work: (session: SqlSession) => Promise<T>,
       runOptions: RunOptions = {},
     ): Promise<T> {
-      const facts = factsOf(delegation, "run", { access: runOptions.access ?? "read" });
+      const access = runOptions.access ?? "read";
+      const facts = factsOf(delegation, "run", { access });
       const check = () => limitsOf(runOptions, limits);
-      return runner.call(facts, runOptions, check, async (connection, sandbox, page, note) => {
-        const sink = boundedSink(records, () => sandbox.clock);
-        const session = postgresSession(connection, sandbox, page, sink, (action, statement) =>
-          factsOf(delegation, action, statement === undefined ? {} : { statement }),
+      return runner.call(facts, runOptions, check, async (open) => {
+        const sink = boundedSink(records, () => open.clock);
+        const session = postgresSession(open, access, sink, (action, statement) =>
+          factsOf(delegation, action, {
+            access,
+            ...(statement === undefined ? {} : { statement }),
+          }),
         );
         // Only what the callback itself threw passes untouched.
         const callback = async () => {
@@ -109,18 +148,20 @@ export function postgres(options: PostgresOptions): SqlAdapter {
           }
         };
         try {
-          const value = await orStopped(callback(), sandbox.clock);
+          const value = await orStopped(callback(), open.clock);
           await session.end();
           return value;
         } finally {
+          await session.giveUp();
           const { native, totals } = session;
-          note({ ...totals, ...(native === null ? {} : { native }) });
+          open.note({ ...totals, ...(native === null ? {} : { native }) });
         }
       });
     },
 
     async invalidate(subject) {
-      tickets.invalidate(subject);
+      logins.sandbox?.invalidate(subject);
+      logins.statement?.invalidate(subject);
       credentials.invalidate(subject);
       runner.stop(
         subject,
@@ -128,33 +169,6 @@ export function postgres(options: PostgresOptions): SqlAdapter {
       );
     },
 
-    async close() {
-      await runner.close();
-      tickets.clear();
-    },
-  };
-}
-
-function plan(delegation: Delegation): DelegationPlan {
-  const { identity, callId, task } = delegation;
-  return {
-    backend: BACKEND,
-    subject: { issuer: identity.issuer, subject: identity.subject },
-    steps: [
-      { action: "begin read only" },
-      {
-        action: "behalf.start",
-        parameters: {
-          proof: "[redacted]",
-          issuer: identity.issuer,
-          subject: identity.subject,
-          callId,
-          task: task?.id ?? null,
-        },
-      },
-      { action: "behalf.open, describe, behalf.fetch" },
-      { action: "rollback" },
-      { action: "pg_advisory_unlock_all, setseed" },
-    ],
+    close: () => runner.close(),
   };
 }

@@ -1,28 +1,42 @@
 import type { PgConnection, PgField, PgSubmittable } from "./pg-structure.ts";
+import type { PreparedStatements } from "./postgres-prepared.ts";
 
-/** One statement of a batch. The text is Behalf's own; what others wrote is only ever a value. */
-export interface Step {
-  /** The name of the prepared statement, unique per text. */
+/** One statement of a batch. The text is Behalf's own or an author's; what others wrote is only ever a value. */
+export interface TextStep {
+  /** The name of the prepared statement, unique per text and role; empty for none. */
   readonly name: string;
   readonly text: string;
   readonly values?: readonly (string | null)[];
   /** A portal that is described once the statement has run. */
   readonly describePortal?: string;
+  /** Describes the statement's own columns, and stops after so many rows. */
+  readonly rows?: number;
+  /** Gives the statement's portal a name, so that a later batch can go on with it. Needs `rows`. */
+  readonly portal?: string;
+  /** Once this step has run, the transaction's changes stay, whatever happens to the rest of the batch. */
+  readonly commits?: boolean;
 }
+
+/** Goes on with a portal of an earlier batch of the same transaction. */
+export interface ResumeStep {
+  readonly portal: string;
+  readonly rows: number;
+  readonly text?: undefined;
+}
+
+export type Step = TextStep | ResumeStep;
 
 /** What came back for one step. */
 export interface StepResult {
   readonly rows: (readonly (string | null)[])[];
-  /** Columns of the described portal. */
+  /** Columns of the described portal or statement. */
   fields: readonly PgField[];
+  /** The server's own word of what was done, for example `UPDATE 3`. */
+  tag: string;
 }
 
-/** Which named statements a connection holds. */
-export interface PreparedNames {
-  readonly names: Set<string>;
-  /** After an error nobody knows how far the server got: statements are closed before they are parsed. */
-  uncertain: boolean;
-}
+/** SQLSTATE of a named statement that is not there: somebody else deallocated it. */
+const NO_SUCH_STATEMENT = "26000";
 
 /**
  * Several statements in one write with one Sync, so that a call costs one round trip. An error makes the
@@ -30,20 +44,25 @@ export interface PreparedNames {
  */
 export class PostgresBatch implements PgSubmittable {
   readonly #steps: readonly Step[];
-  readonly #prepared: PreparedNames | null;
+  readonly #prepared: PreparedStatements | null;
   readonly #results: StepResult[];
+  /** Positions of the steps that were parsed under a name by this batch. */
+  readonly #parsed = new Map<number, string>();
   readonly #resolve: (results: readonly StepResult[]) => void;
   readonly #reject: (error: Error) => void;
   readonly done: Promise<readonly StepResult[]>;
   /** Set by `pg` where the pool has a query_timeout: it stops that timer, which holds this batch and its rows. */
   callback?: (error: Error | null) => void;
+  /** Whether a step after the commit failed: the changes stay, and the connection is not clean. */
+  failedAfterCommit = false;
   #current = 0;
+  #committed = false;
 
   /** @param prepared names of the connection, or `null` for unnamed statements (PgBouncer before 1.21) */
-  constructor(steps: readonly Step[], prepared: PreparedNames | null) {
+  constructor(steps: readonly Step[], prepared: PreparedStatements | null) {
     this.#steps = steps;
     this.#prepared = prepared;
-    this.#results = steps.map(() => ({ rows: [], fields: [] }));
+    this.#results = steps.map(() => ({ rows: [], fields: [], tag: "" }));
     const { promise, resolve, reject } = Promise.withResolvers<readonly StepResult[]>();
     this.done = promise;
     this.#resolve = resolve;
@@ -51,18 +70,22 @@ export class PostgresBatch implements PgSubmittable {
   }
 
   submit(connection: PgConnection): Error | null {
-    const prepared = this.#prepared;
     connection.stream.cork();
     try {
-      for (const step of this.#steps) {
-        const name = prepared ? step.name : "";
-        if (!prepared?.names.has(step.name)) {
-          if (prepared?.uncertain) connection.close({ type: "S", name }, true);
-          connection.parse({ name, text: step.text }, true);
-          prepared?.names.add(step.name);
+      for (const [position, step] of this.#steps.entries()) {
+        if (step.text === undefined) {
+          connection.execute({ portal: step.portal, rows: String(step.rows) }, true);
+          continue;
         }
-        connection.bind({ statement: name, values: [...(step.values ?? [])] }, true);
-        connection.execute({}, true);
+        const name = this.#parse(connection, step, position);
+        const portal = step.portal ?? "";
+        connection.bind({ portal, statement: name, values: [...(step.values ?? [])] }, true);
+        if (step.rows === undefined) {
+          connection.execute({}, true);
+        } else {
+          connection.describe({ type: "P", name: portal }, true);
+          connection.execute({ portal, rows: String(step.rows) }, true);
+        }
         if (step.describePortal !== undefined) {
           connection.describe({ type: "P", name: step.describePortal }, true);
         }
@@ -74,9 +97,28 @@ export class PostgresBatch implements PgSubmittable {
     return null;
   }
 
+  #parse(connection: PgConnection, step: TextStep, position: number): string {
+    const prepared = this.#prepared;
+    if (prepared === null || step.name === "") {
+      connection.parse({ name: "", text: step.text }, true);
+      return "";
+    }
+    const { name } = step;
+    if (prepared.has(name)) {
+      prepared.touch(name);
+    } else {
+      for (const stale of prepared.add(name)) connection.close({ type: "S", name: stale }, true);
+      connection.parse({ name, text: step.text }, true);
+      this.#parsed.set(position, name);
+    }
+    return name;
+  }
+
   handleRowDescription(message: { readonly fields: readonly PgField[] }): void {
-    // Only portals are described, and the answer comes after their step's CommandComplete.
-    const result = this.#results[this.#current - 1];
+    // A portal of another step is described after that step has run, a statement's own before it runs.
+    const before = this.#steps[this.#current - 1];
+    const isOfBefore = before?.text !== undefined && before.describePortal !== undefined;
+    const result = this.#results[isOfBefore ? this.#current - 1 : this.#current];
     if (result) result.fields = message.fields;
   }
 
@@ -84,27 +126,40 @@ export class PostgresBatch implements PgSubmittable {
     this.#results[this.#current]?.rows.push(message.fields);
   }
 
-  handleCommandComplete(): void {
-    this.#current += 1;
+  handleCommandComplete(message: { readonly text: string }): void {
+    this.#ran(message.text);
   }
 
   handleEmptyQuery(): void {
-    this.#current += 1;
+    this.#ran("");
   }
 
-  handlePortalSuspended(): void {}
+  handlePortalSuspended(): void {
+    this.#ran("");
+  }
+
+  #ran(tag: string): void {
+    const step = this.#steps[this.#current];
+    const result = this.#results[this.#current];
+    if (result) result.tag = tag;
+    if (step?.text !== undefined && step.commits === true) this.#committed = true;
+    this.#current += 1;
+  }
 
   handleCopyInResponse(): void {}
 
   handleCopyData(): void {}
 
   handleError(error: Error): void {
-    if (this.#prepared) {
-      this.#prepared.names.clear();
-      this.#prepared.uncertain = true;
+    if ("code" in error && error.code === NO_SUCH_STATEMENT) this.#prepared?.forget();
+    for (const [position, name] of this.#parsed) {
+      // What ran was parsed; the rest, the server may have skipped.
+      if (position >= this.#current) this.#prepared?.doubt(name);
     }
     this.callback?.(error);
-    this.#reject(error);
+    this.failedAfterCommit = this.#committed;
+    if (this.#committed) this.#resolve(this.#results);
+    else this.#reject(error);
   }
 
   handleReadyForQuery(): void {

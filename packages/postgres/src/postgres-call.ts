@@ -1,6 +1,7 @@
 import {
   BehalfError,
   type CallFacts,
+  type Credential,
   type CredentialSource,
   type NoteOutcome,
   type RecordSink,
@@ -10,29 +11,36 @@ import {
 
 import { boundedSink } from "./postgres-bounded-sink.ts";
 import { type CallClock, callClock, orStopped } from "./postgres-clock.ts";
-import { type Connection, type Connections, noConnection } from "./postgres-connection.ts";
-import type { Limits } from "./postgres-options.ts";
-import { preflight } from "./postgres-preflight.ts";
+import type { Connection } from "./postgres-connection.ts";
+import type { Logins } from "./postgres-login.ts";
+import type { Mode } from "./postgres-mode.ts";
+import { type Limits, noLogin } from "./postgres-options.ts";
 import { checkedCall } from "./postgres-records.ts";
-import type { SandboxCall } from "./postgres-sandbox.ts";
-import type { Tickets } from "./postgres-tickets.ts";
+import type { HumanCall } from "./postgres-start.ts";
 
-/** What a call does with its clean connection. */
-export type CallWork<T> = (
-  connection: Connection,
-  sandbox: SandboxCall,
-  limits: Limits,
-  note: NoteOutcome,
-) => Promise<T>;
+/** A call that may use the database now, in one of the two modes. */
+export interface OpenCall {
+  readonly clock: CallClock;
+  readonly limits: Limits;
+  readonly note: NoteOutcome;
+  /** For what is neither an agent's text nor an author's statement. */
+  readonly defaultMode: Mode;
+  /**
+   * Lends a clean connection of the mode's login to `work`, with everything that proves the human on it.
+   *
+   * @throws BehalfError `configuration` where this adapter has no such login
+   */
+  lend<T>(mode: Mode, work: (connection: Connection, human: HumanCall) => Promise<T>): Promise<T>;
+}
 
 /** Every call of one adapter goes through here. */
 export interface Calls {
-  /** Between its two records, within its deadline, with the human's credential, on a clean connection. */
+  /** Between its two records, within its deadline, with the human's credential. */
   call<T>(
     facts: CallFacts,
     options: RunOptions,
     check: () => Limits,
-    work: CallWork<T>,
+    work: (open: OpenCall) => Promise<T>,
   ): Promise<T>;
   /** Stops what runs, or is about to run, for this human. */
   stop(subject: SubjectRef, error: BehalfError): void;
@@ -47,42 +55,37 @@ interface Running {
 }
 
 export function calls(parts: {
-  readonly lender: Connections;
+  readonly logins: Logins;
   readonly credentials: CredentialSource;
   readonly records: RecordSink;
-  readonly tickets: Tickets;
-  /** Of the adapter: they bound its own question whether the database is ready. */
-  readonly limits: Limits;
 }): Calls {
-  const { lender, credentials, records, tickets, limits } = parts;
+  const { logins, credentials, records } = parts;
   const running = new Set<Running>();
   const unfinished = new Set<Promise<unknown>>();
-  let ready: Promise<void> | null = null;
   let closed = false;
 
   async function call<T>(
     facts: CallFacts,
     runOptions: RunOptions,
     check: () => Limits,
-    work: CallWork<T>,
+    work: (open: OpenCall) => Promise<T>,
   ): Promise<T> {
     const { delegation } = facts;
     let clock: CallClock | undefined;
     let entry: Running | undefined;
     const checkAll = () => {
       if (closed) throw new BehalfError("closed", "[postgres] the adapter is closed");
-      if (runOptions.access === "write") throw readsOnly();
-      const callLimits = check();
-      clock = callClock(callLimits.deadlineMs, runOptions.signal);
+      const limits = check();
+      clock = callClock(limits.deadlineMs, runOptions.signal);
       // Before the decision is written: invalidate() must find a call that waits for its record.
       entry = { subject: delegation?.identity, stop: clock.stop };
       running.add(entry);
-      return { callLimits, callsClock: clock };
+      return { limits, clock };
     };
     const sink = boundedSink(records, () => clock);
     try {
       return await checkedCall(sink, facts, checkAll, (checked, note, callId) =>
-        serve(checked.callLimits, checked.callsClock, note, callId),
+        serve(checked.limits, checked.clock, note, callId),
       );
     } catch (error) {
       const stopped = clock?.stopped;
@@ -103,40 +106,57 @@ export function calls(parts: {
     }
 
     async function serve(
-      callLimits: Limits,
+      limits: Limits,
       callsClock: CallClock,
       note: NoteOutcome,
       callId: string,
     ): Promise<T> {
       callsClock.check();
-      const credential = await orStopped(
-        credentials.credential(delegation, { signal: callsClock.signal }),
-        callsClock,
-      ).catch((error: unknown) => {
-        throw BehalfError.isInstance(error) ? error : noCredential(error);
-      });
-      if (typeof credential?.token?.reveal !== "function") throw noCredential(credential);
-      await orStopped((ready ??= checkOnce()), callsClock).catch((error: unknown) => {
-        throw BehalfError.isInstance(error) && error.code === "timeout" ? noConnection() : error;
-      });
-      const sandbox = { delegation, callId, credential, tickets, clock: callsClock };
-      return lender.use(callsClock, (connection) => {
-        // Also a call that fails says where it ran.
-        note({ native: whereabouts(connection) });
-        return work(connection, sandbox, callLimits, note);
+      let proved: Promise<Credential> | undefined;
+      const { access } = facts;
+      return work({
+        clock: callsClock,
+        limits,
+        note,
+        defaultMode: logins.sandbox === null ? "statement" : "sandbox",
+        async lend(mode, workOn) {
+          const login = logins[mode];
+          if (login === null) throw noLogin(mode);
+          const credential = await (proved ??= credentialOf(callsClock));
+          await login.ready(callsClock);
+          const { tickets } = login;
+          const human = {
+            delegation,
+            callId,
+            credential,
+            tickets,
+            clock: callsClock,
+            mode,
+            access,
+          };
+          const loan = { subject: delegation.identity, clock: callsClock, access };
+          return login.connections.use(loan, (connection) => {
+            // Also a call that fails says where it ran.
+            note({ native: whereabouts(connection) });
+            return workOn(connection, human);
+          });
+        },
       });
     }
-  }
 
-  // On a clock of its own: the caller who happens to come first may give up, and others wait, too.
-  async function checkOnce(): Promise<void> {
-    using clock = callClock(limits.deadlineMs, undefined);
-    const check = lender.use(clock, preflight);
-    // A database that was down, or was not ready, is asked again by the next call.
-    check.catch(() => {
-      ready = null;
-    });
-    await check;
+    async function credentialOf(callsClock: CallClock): Promise<Credential> {
+      let credential;
+      try {
+        credential = await orStopped(
+          credentials.credential(delegation, { signal: callsClock.signal }),
+          callsClock,
+        );
+      } catch (error) {
+        throw BehalfError.isInstance(error) ? error : noCredential(error);
+      }
+      if (typeof credential?.token?.reveal !== "function") throw noCredential(credential);
+      return credential;
+    }
   }
 
   function track<T>(work: Promise<T>): Promise<T> {
@@ -156,7 +176,7 @@ export function calls(parts: {
     async close() {
       closed = true;
       await Promise.allSettled(unfinished);
-      await lender.settled();
+      await Promise.all([logins.sandbox?.close(), logins.statement?.close()]);
     },
   };
 }
@@ -179,11 +199,4 @@ function noCredential(error: unknown): BehalfError {
       ...(error instanceof Error ? { nativeCode: error.name } : {}),
     },
   );
-}
-
-function readsOnly(): BehalfError {
-  return new BehalfError("configuration", "[postgres] this adapter reads only; leave access out", {
-    backend: "postgres",
-    reason: "access",
-  });
 }

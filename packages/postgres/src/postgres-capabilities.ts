@@ -33,13 +33,18 @@ export const postgresCapabilities: Capabilities = Object.freeze({
     note: "statement_timeout for each call, a cancel request when the caller gives up.",
   },
   writes: {
-    grade: "refused",
+    grade: "native",
     evidence: "independent engine",
-    note: "This version reads only.",
+    note: "Agents' texts write inside a function of the write role, as what can stand in WITH: no DDL, no EXPLAIN.",
   },
   trustedStatements: {
-    grade: "refused",
+    grade: "native",
     evidence: "independent engine",
-    note: "This version has no statement mode.",
+    note: "An author's statements run as a role of their own, over a login of their own; values are parameters.",
+  },
+  fairness: {
+    grade: "adapter",
+    evidence: "independent engine",
+    note: "One human holds a share of the connections at most, and those who wait are served in turn.",
   },
 });

@@ -1,16 +1,14 @@
-import { BehalfError } from "@behalf/core";
+import { BehalfError, type SubjectRef } from "@behalf/core";
 
-import type { PgClient, PgPool } from "./pg-structure.ts";
-import { PostgresBatch, type PreparedNames, type Step, type StepResult } from "./postgres-batch.ts";
+import type { PgClient } from "./pg-structure.ts";
+import { PostgresBatch, type Step, type StepResult } from "./postgres-batch.ts";
 import { cancelRunning } from "./postgres-cancel.ts";
 import { type CallClock, orStopped } from "./postgres-clock.ts";
 import { isServerError, mapPostgresError } from "./postgres-errors.ts";
+import type { OwnPool } from "./postgres-pool.ts";
+import { preparedStatements, type PreparedStatements } from "./postgres-prepared.ts";
 import { reset, rollback } from "./postgres-steps.ts";
-
-/** Of every connection, whichever adapter used it: prepared statements belong to the connection. */
-const states = new WeakMap<PgClient, ConnectionState>();
-
-const watched = new WeakSet<PgPool>();
+import type { Turns } from "./postgres-turns.ts";
 
 /** How long a cancelled statement or a clean-up may take before the connection is cut, in milliseconds. */
 const GRACE_MS = 1_000;
@@ -20,38 +18,52 @@ const CANCEL_AGAIN_MS = 50;
 
 /** What the adapter knows of one connection of the pool, for as long as it lives. */
 interface ConnectionState {
-  readonly prepared: PreparedNames | null;
+  readonly prepared: PreparedStatements | null;
   backendStart: string | null;
 }
+
+/** Of every connection, whichever adapter used it: prepared statements belong to the connection. */
+const states = new WeakMap<PgClient, ConnectionState>();
 
 /** A connection while it serves one call of one human. */
 export interface Connection {
   readonly client: PgClient;
   readonly state: ConnectionState;
-  /** One write, one round trip. Rejects as soon as the call has to end. */
+  /**
+   * One write, one round trip. Rejects as soon as the call has to end; where the batch commits and nobody
+   * knows whether it did, the error's effect is `unknown`.
+   */
   send(steps: readonly Step[]): Promise<readonly StepResult[]>;
   /** Says that the last batch ended the transaction and reset the session. */
   cleaned(): void;
 }
 
+/** For whom and for what a connection is lent. */
+export interface Loan {
+  /** The human, or `null` for a question of the adapter's own. */
+  readonly subject: SubjectRef | null;
+  readonly clock: CallClock;
+  readonly access: "read" | "write";
+}
+
 export interface Connections {
   /** Lends a connection to `work` and sees to it that nothing of the human stays on it. */
-  use<T>(clock: CallClock, work: (connection: Connection) => Promise<T>): Promise<T>;
+  use<T>(loan: Loan, work: (connection: Connection) => Promise<T>): Promise<T>;
   /** Resolves when no connection is being cleaned or cut any more. */
   settled(): Promise<void>;
 }
 
-/**
- * @param preparedStatements whether infrastructure statements get names; `false` for PgBouncer in
- *   transaction mode before 1.21, which loses them
- */
-export function connections(pool: PgPool, preparedStatements: boolean): Connections {
-  const retiring = new Set<Promise<void>>();
-  let lent = 0;
+export interface ConnectionOptions {
+  readonly pool: OwnPool;
+  readonly turns: Turns;
+  /** Whether statements get names; `false` for PgBouncer in transaction mode before 1.21, which loses them. */
+  readonly preparedStatements: boolean;
+  readonly maxPreparedStatements: number;
+}
 
-  // Without a listener the loss of an idle connection would end the process.
-  if (!watched.has(pool)) pool.on("error", ignore);
-  watched.add(pool);
+export function connections(options: ConnectionOptions): Connections {
+  const { pool, turns } = options;
+  const retiring = new Set<Promise<void>>();
 
   async function checkout(clock: CallClock): Promise<PgClient> {
     const pending = pool.connect();
@@ -62,9 +74,7 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
       pending.then((client) => client.release(), ignore);
       const reason = clock.stopped;
       if (!reason) throw mapPostgresError(error, "connect");
-      // A connection that is being cut still takes its place.
-      const busy = lent + retiring.size >= (pool.options?.max ?? Number.POSITIVE_INFINITY);
-      if (reason.code !== "timeout" || busy) throw reason;
+      if (reason.code !== "timeout") throw reason;
       throw noConnection();
     }
   }
@@ -83,29 +93,37 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
     client.release(true);
   }
 
+  function stateOf(client: PgClient): ConnectionState {
+    let state = states.get(client);
+    if (!state) {
+      state = {
+        prepared: options.preparedStatements
+          ? preparedStatements(options.maxPreparedStatements)
+          : null,
+        backendStart: null,
+      };
+      states.set(client, state);
+    }
+    return state;
+  }
+
   return {
-    async use(clock, work) {
-      const client = await checkout(clock);
-      if (typeof client.connection?.stream?.cork !== "function") {
-        client.release();
-        throw new BehalfError(
-          "configuration",
-          "[postgres] the pool's clients do not show their connection (pg.native?); use the pg.Pool of pg itself",
-          { backend: "postgres", reason: "pool" },
-        );
+    async use({ subject, clock, access }, work) {
+      pool.check();
+      const release = await turns.take(subject, clock);
+      let client;
+      try {
+        client = await checkout(clock);
+        checkClient(client);
+      } catch (error) {
+        release();
+        throw error;
       }
-      lent += 1;
-      let state = states.get(client);
-      if (!state) {
-        state = {
-          prepared: preparedStatements ? { names: new Set(), uncertain: false } : null,
-          backendStart: null,
-        };
-        states.set(client, state);
-      }
+      const state = stateOf(client);
       client.on("error", ignore);
       let running: PostgresBatch | null = null;
       let clean = true;
+      let last: PostgresBatch | null = null;
       // A callback may keep its session and use it when the connection serves somebody else.
       let live = true;
 
@@ -113,7 +131,9 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
         if (!live) throw ended();
         clock.check();
         const batch = new PostgresBatch(steps, state.prepared);
+        const commits = steps.some((step) => step.text !== undefined && step.commits === true);
         running = batch;
+        last = batch;
         clean = false;
         client.query(batch);
         try {
@@ -123,10 +143,11 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
           return results;
         } catch (error) {
           // Only a server that has answered leaves the connection free for a clean-up.
-          if (!clock.stopped && isServerError(error)) running = null;
+          const answered = !clock.stopped && isServerError(error);
+          if (answered) running = null;
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
-          throw error;
+          throw commits && !answered ? withUnknownEffect(error) : error;
         }
       };
 
@@ -136,20 +157,20 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
           state,
           send,
           cleaned() {
-            clean = true;
+            clean = last === null || !last.failedAfterCommit;
           },
         });
       } finally {
         live = false;
-        lent -= 1;
         client.removeListener("error", ignore);
         if (running) {
           client.on("error", ignore);
-          track(retire(client, running));
+          track(retire(client, running).finally(release));
         } else if (clean) {
           client.release();
+          release();
         } else {
-          const restoring = restore(client, state);
+          const restoring = restore(client, state, access).finally(release);
           track(restoring);
           // Nobody waits for it longer than for the call.
           await orStopped(restoring, clock).catch(ignore);
@@ -161,9 +182,14 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
     },
   };
 
-  async function restore(client: PgClient, state: ConnectionState): Promise<void> {
+  async function restore(
+    client: PgClient,
+    state: ConnectionState,
+    access: "read" | "write",
+  ): Promise<void> {
     client.on("error", ignore);
-    const batch = new PostgresBatch([rollback, reset()], state.prepared);
+    const steps = [rollback, ...reset(access)];
+    const batch = new PostgresBatch(steps, state.prepared);
     let failed = false;
     try {
       client.query(batch);
@@ -190,6 +216,34 @@ export function connections(pool: PgPool, preparedStatements: boolean): Connecti
     retiring.add(work);
     void work.catch(ignore).finally(() => retiring.delete(work));
   }
+}
+
+function checkClient(client: PgClient): void {
+  if (typeof client.connection?.stream?.cork === "function") return;
+  client.release();
+  throw new BehalfError(
+    "configuration",
+    "[postgres] the pool's clients do not show their connection (pg.native?); use the pg.Pool of pg itself",
+    { backend: "postgres", reason: "pool" },
+  );
+}
+
+/** The answer to the COMMIT was lost: nobody knows whether the changes stay. */
+function withUnknownEffect(error: unknown): BehalfError {
+  const mapped = mapPostgresError(error, "call");
+  const wasLost = mapped.code === "backend.unavailable";
+  return new BehalfError(
+    mapped.code,
+    wasLost
+      ? `[postgres] the connection was lost while the answer to the COMMIT was awaited${mapped.nativeCode === undefined ? "" : ` (${mapped.nativeCode})`}; look whether the change is there before you try again`
+      : `${mapped.message}; the change may have been made: look before you try again`,
+    {
+      effect: "unknown",
+      backend: "postgres",
+      ...(mapped.reason === undefined ? {} : { reason: mapped.reason }),
+      ...(mapped.nativeCode === undefined ? {} : { nativeCode: mapped.nativeCode }),
+    },
+  );
 }
 
 /** A deadline that passed before there was a connection says something about the server, not about the statement. */

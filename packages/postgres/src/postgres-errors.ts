@@ -94,14 +94,14 @@ export function mapPostgresError(error: unknown, phase: "connect" | "call"): Beh
   if (error instanceof TypeError || error instanceof RangeError) {
     return new BehalfError(
       "backend.failed",
-      `[postgres] the call failed in an unexpected way (${error.name}); it read only, and trying again will not help`,
+      `[postgres] the call failed in an unexpected way (${error.name}); trying again will not help`,
       { ...facts, reason: "unexpected" },
     );
   }
   if (!isServerError(error)) {
     return new BehalfError(
       "backend.unavailable",
-      `[postgres] the connection was lost during the call${nativeCode === undefined ? "" : ` (${nativeCode})`}; it read only, so it is safe to try again`,
+      `[postgres] the connection was lost during the call${nativeCode === undefined ? "" : ` (${nativeCode})`}; nothing was changed, so it is safe to try again`,
       facts,
     );
   }

@@ -1,13 +1,23 @@
 import { BehalfError, isStatement, type CredentialSource, type RecordSink } from "@behalf/core";
 
 import type { PgPool } from "./pg-structure.ts";
+import type { Mode } from "./postgres-mode.ts";
 
 export interface PostgresOptions {
   /**
-   * A `pg.Pool` of the gateway's login, for this adapter alone: nothing else may use it. The adapter
-   * does not end it.
+   * A `pg.Pool` of the login for agents' texts (`behalf.add_gateway`), for this adapter alone: a pool that
+   * somebody else uses, too, is refused. The adapter does not end it. Without it, agents' texts are refused.
    */
-  readonly pool: PgPool;
+  readonly pool?: PgPool;
+  /**
+   * The login for an author's statements (`behalf.add_statement_gateway`), with a `pg.Pool` of its own.
+   * Without it, statements are refused.
+   */
+  readonly statements?: {
+    readonly pool: PgPool;
+    /** Most statements that are kept prepared on one connection, by recency. Default is `256`. */
+    readonly maxPreparedStatements?: number;
+  };
   /** Where the token for this database comes from: `credentialCache({ exchange })`, or `passthrough(...)`
    * where the human's own token has this database as its audience. */
   readonly credentials: CredentialSource;
@@ -29,8 +39,18 @@ export interface PostgresOptions {
    * transaction mode that does not keep prepared statements. Default is `true`.
    */
   readonly preparedStatements?: boolean;
-  /** Most tickets that are kept, one per token. Default is `10000`. */
+  /** Most tickets that are kept for each login, one per token. Default is `10000`. */
   readonly maxTickets?: number;
+  /**
+   * Most connections of each pool that one human may hold at a time; further calls of theirs wait, and
+   * nobody else's. Default is a quarter of the pool, rounded up.
+   */
+  readonly maxConnectionsPerHuman?: number;
+  /**
+   * Most calls of one human that may run or wait at a time, for each pool; more are refused with
+   * `limit.exceeded`. Default is `64`.
+   */
+  readonly maxCallsPerHuman?: number;
 }
 
 /** Limits of one call, with every default filled in. */
@@ -54,8 +74,18 @@ export function limitsOf(options: Partial<Limits>, defaults: Limits): Limits {
 }
 
 export function checkOptions(options: PostgresOptions): void {
-  if (typeof options?.pool?.connect !== "function" || typeof options.pool.on !== "function") {
-    throw configuration("`pool` must be a pg.Pool");
+  const { pool, statements } = options ?? {};
+  if (pool === undefined && statements === undefined) {
+    throw configuration(
+      "`pool` must be a pg.Pool, for agents' texts; or `statements: { pool }`, for your own statements",
+    );
+  }
+  if (pool !== undefined) checkPool("pool", pool);
+  if (statements !== undefined) checkPool("statements.pool", statements.pool);
+  if (pool !== undefined && pool === statements?.pool) {
+    throw configuration(
+      "`pool` and `statements.pool` are the same; agents' texts and statements need two logins",
+    );
   }
   if (typeof options.credentials?.credential !== "function") {
     throw configuration(
@@ -65,15 +95,27 @@ export function checkOptions(options: PostgresOptions): void {
   if (typeof options.records?.write !== "function") {
     throw configuration("`records` must be a record sink, for example jsonlSink({ path })");
   }
-  if (options.pool.options?.pipeline === true) {
+}
+
+function checkPool(name: string, pool: PgPool): void {
+  if (typeof pool?.connect !== "function" || typeof pool.on !== "function") {
+    throw configuration(`\`${name}\` must be a pg.Pool`);
+  }
+  if (pool.options?.pipeline === true) {
     throw configuration(
-      "the pool has `pipeline: true`; Behalf writes its own batches, so leave it out",
+      `\`${name}\` has \`pipeline: true\`; Behalf writes its own batches, so leave it out`,
     );
   }
 }
 
+/** @throws BehalfError when it is neither a text that can be sent nor a statement */
+export function checkInput(input: unknown): void {
+  if (typeof input === "string") checkText(input);
+  else if (!isStatement(input)) throw noInput(input);
+}
+
 /** @throws BehalfError `statement.refused` when the text cannot be sent at all */
-export function checkText(input: string): void {
+function checkText(input: string): void {
   if (input.trim() === "") throw refused("the statement is empty; send one SELECT");
   if (input.length > MAX_STATEMENT_LENGTH) {
     throw refused(`the statement is longer than ${MAX_STATEMENT_LENGTH} characters`);
@@ -81,13 +123,29 @@ export function checkText(input: string): void {
   if (input.includes("\0")) throw refused("the statement holds a NUL character");
 }
 
-/** Why an input that is no string is refused: this adapter has no login for trusted statements. */
-export function notAText(input: unknown): BehalfError {
-  const reason = isStatement(input) ? "statement_mode" : "input";
-  const message = isStatement(input)
-    ? "this adapter has no login for trusted statements; pass the text as a string to run it in the sandbox"
-    : `a statement is a string, not ${input === null ? "null" : typeof input}`;
-  return new BehalfError("configuration", `[postgres] ${message}`, { backend: "postgres", reason });
+function noInput(input: unknown): BehalfError {
+  const kind = input === null ? "null" : typeof input;
+  return new BehalfError(
+    "configuration",
+    `[postgres] the input is an agent's text, as a string, or a statement that the sql tag made, not ${kind}`,
+    { backend: "postgres", reason: "input" },
+  );
+}
+
+/** Why a call is refused whose login this adapter does not have. */
+export function noLogin(mode: Mode): BehalfError {
+  return new BehalfError(
+    "configuration",
+    mode === "statement"
+      ? "[postgres] this adapter has no login for statements; pass `statements: { pool }`"
+      : "[postgres] this adapter has no login for agents' texts; pass `pool`, or make a statement with the sql tag",
+    { backend: "postgres", reason: mode === "statement" ? "statement_mode" : "sandbox_mode" },
+  );
+}
+
+/** @throws BehalfError `configuration` when it is out of range */
+export function wholeOption(name: string, value: number | undefined, byDefault: number): number {
+  return whole(name, value ?? byDefault, 1, 2_147_483_647);
 }
 
 function whole(name: string, value: number, least: number, most: number): number {

@@ -4,7 +4,7 @@ import type { Connection } from "./postgres-connection.ts";
 import { isServerError } from "./postgres-errors.ts";
 
 /** The version of the in-database kit that this adapter speaks to. */
-export const KIT_VERSION = 1;
+export const KIT_VERSION = 2;
 
 /** SQLSTATEs that say: there is no kit here, or not for this login. */
 export const NO_KIT: ReadonlySet<string> = new Set(["3F000", "42883", "42501"]);

@@ -1,46 +1,66 @@
 import {
+  BehalfError,
   type CallFacts,
+  isStatement,
   type NoteOutcome,
   type Principal,
   type RecordSink,
+  sql,
   type SqlResult,
   type SqlSession,
+  type Statement,
+  type TypeParser,
 } from "@behalf/core";
 
+import type { OpenCall } from "./postgres-call.ts";
 import { type Connection, ended } from "./postgres-connection.ts";
-import { type Limits, checkText, limitsOf, notAText } from "./postgres-options.ts";
+import { ending, type Mode, modeOf, sending } from "./postgres-mode.ts";
+import { checkInput, type Limits, limitsOf } from "./postgres-options.ts";
+import { typeParserOf } from "./postgres-page.ts";
 import { checkedCall } from "./postgres-records.ts";
-import {
-  type SandboxCall,
-  type Started,
-  readPage,
-  sandboxSteps,
-  startCall,
-} from "./postgres-sandbox.ts";
-import { arm, closeCursor, reset, rollback } from "./postgres-steps.ts";
+import { type HumanCall, startCall, type Started } from "./postgres-start.ts";
+import { arm, closeCursor } from "./postgres-steps.ts";
 
-/** Asks inside the sandbox, so that the role is the one that an agent's statement runs as. */
-const WHO_AM_I = "select role, login, issuer, subject, actors, pid from behalf.whoami()";
+// Asked as the role that this session's statements run as.
+const WHO_AM_I = {
+  sandbox: "select role, login, issuer, subject, actors, pid from behalf.whoami()",
+  statement: sql`select role, login, issuer, subject, actors, pid from behalf.whoami()`,
+} as const;
 
 /** One transaction of one human: n statements cost n + 1 round trips. */
 export interface PostgresSession extends SqlSession {
-  /** Ends the transaction. The session refuses every further use. */
+  /**
+   * Ends the transaction: a write is committed. The session refuses every further use.
+   *
+   * @throws BehalfError when the server refuses the COMMIT, or a deferred constraint does
+   */
   end(): Promise<void>;
+  /** Gives the connection back, with everything undone that was not committed. */
+  giveUp(): Promise<void>;
   /** The backend's evidence, once the human was proved to it. */
   readonly native: Started["native"] | null;
   readonly totals: { rows: number; bytes: number };
 }
 
+/** The transaction, once the first statement said which login it needs. */
+interface Open {
+  readonly mode: Mode;
+  readonly connection: Connection;
+  readonly human: HumanCall;
+}
+
 export function postgresSession(
-  connection: Connection,
-  call: SandboxCall,
-  limits: Limits,
+  call: OpenCall,
+  access: "read" | "write",
   records: RecordSink,
   factsOf: (action: "query" | "whoAmI", statement?: string) => CallFacts,
 ): PostgresSession {
   let native: Started["native"] | null = null;
+  let open: Open | null = null;
   let over = false;
   let queue: Promise<unknown> = Promise.resolve();
+  let loan: Promise<void> | null = null;
+  const givenBack = Promise.withResolvers<void>();
   const totals = { rows: 0, bytes: 0 };
 
   // One connection runs one statement at a time, whatever the caller awaits.
@@ -53,19 +73,45 @@ export function postgresSession(
     return turn;
   }
 
-  async function read(statement: string, page: Limits, note: NoteOutcome): Promise<SqlResult> {
-    const steps = [...sandboxSteps(statement, page), closeCursor];
+  // The first statement decides the login, because the two share no transaction.
+  function lent(mode: Mode): Promise<Open> {
+    const { promise, resolve, reject } = Promise.withResolvers<Open>();
+    loan = call.lend(mode, (connection, human) => {
+      resolve({ mode, connection, human });
+      return givenBack.promise;
+    });
+    loan.catch(reject);
+    return promise;
+  }
+
+  async function send(
+    input: string | Statement,
+    mode: Mode,
+    page: Limits,
+    note: NoteOutcome,
+    typeParser?: TypeParser,
+  ): Promise<SqlResult> {
+    if (open !== null && open.mode !== mode) throw mixed(open.mode);
+    open ??= await lent(mode);
+    const { connection, human } = open;
+    const role =
+      mode === "statement" ? human.tickets.proof(human.credential.token).statementRole : null;
+    const sent = sending(input, access, page, role);
+    // Armed each time: a statement may have changed the timeout for the next one.
     const timeout = arm(Math.min(call.clock.serverMs(), page.deadlineMs));
+    const steps = [timeout, ...sent.steps, ...(mode === "sandbox" ? [closeCursor] : [])];
     let results;
     if (native === null) {
-      const started = await startCall(connection, call, [timeout, ...steps]);
+      const started = await startCall(connection, human, steps);
       native = started.native;
       results = started.rest;
     } else {
-      // Armed again each time: a statement may have changed the timeout for the next one.
-      results = await connection.send([timeout, ...steps]);
+      results = await connection.send(steps);
     }
-    const { bytes, ...result } = readPage(results.slice(1), connection.client, page);
+    const { bytes, ...result } = sent.read(
+      results.slice(1),
+      typeParserOf(typeParser, connection.client),
+    );
     totals.rows += result.rows.length;
     totals.bytes += bytes;
     note({ rows: result.rows.length, bytes, truncated: result.truncated });
@@ -78,35 +124,57 @@ export function postgresSession(
       return native;
     },
     query(input, options = {}) {
-      const text = typeof input === "string" ? input : "";
       const check = () => {
-        if (typeof input !== "string") throw notAText(input);
-        checkText(text);
-        return limitsOf(options, limits);
+        checkInput(input);
+        return limitsOf(options, call.limits);
       };
-      const facts = factsOf("query", typeof input === "string" ? text : undefined);
+      const facts = factsOf("query", textOf(input));
       return inTurn(() =>
-        checkedCall(records, facts, check, (page, note) => read(text, page, note)),
+        checkedCall(records, facts, check, (page, note) =>
+          send(input, modeOf(input), page, note, options.typeParser),
+        ),
       );
     },
     whoAmI() {
-      const check = () => ({ ...limits, maxRows: 1 });
+      const check = () => ({ ...call.limits, maxRows: 1 });
       return inTurn(async () =>
         principal(
-          await checkedCall(records, factsOf("whoAmI"), check, (page, note) =>
-            read(WHO_AM_I, page, note),
-          ),
+          await checkedCall(records, factsOf("whoAmI"), check, (page, note) => {
+            const mode = open?.mode ?? call.defaultMode;
+            return send(WHO_AM_I[mode], mode, page, note);
+          }),
         ),
       );
     },
     async end() {
       over = true;
       await queue;
-      if (native === null) return;
-      await connection.send([rollback, reset()]);
-      connection.cleaned();
+      if (open === null || native === null) return;
+      await open.connection.send(ending(open.mode, access));
+      open.connection.cleaned();
+    },
+    async giveUp() {
+      over = true;
+      givenBack.resolve();
+      await loan?.catch(() => {});
     },
   };
+}
+
+/** The text for the records; what is neither text nor statement has none. */
+export function textOf(input: unknown): string | undefined {
+  if (typeof input === "string") return input;
+  return isStatement(input) ? input.text : undefined;
+}
+
+function mixed(mode: Mode): BehalfError {
+  return new BehalfError(
+    "configuration",
+    mode === "sandbox"
+      ? "[postgres] this run began with an agent's text, and a statement needs the other login; use a run of its own"
+      : "[postgres] this run began with a statement, and an agent's text needs the other login; use a run of its own",
+    { backend: "postgres", reason: "mixed_modes" },
+  );
 }
 
 function principal(result: SqlResult): Principal {

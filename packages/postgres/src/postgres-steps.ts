@@ -1,28 +1,51 @@
 import { randomInt } from "node:crypto";
 
-import type { Step } from "./postgres-batch.ts";
+import type { TextStep } from "./postgres-batch.ts";
 
-/** The portal that `behalf.open` makes. It must never be fetched from by the login itself. */
+/** The portal that `behalf.open` and `behalf.write` make. It must never be fetched from by the login itself. */
 const PORTAL = "behalf_cursor";
 
 // Types are qualified, too: behind a PgBouncer that shares server connections, another client of the same
 // login could plant a domain pg_temp.jsonb, whose check would run inside this human's transaction.
 
-/** READ ONLY is mandatory: `behalf.open` refuses without it, and nothing can lift it afterwards. */
-export const begin: Step = { name: "behalf_begin", text: "begin read only" };
+/**
+ * READ ONLY is mandatory for reads: `behalf.open` refuses without it, and nothing can lift it afterwards.
+ * Both say everything, because a login or a database can have other defaults.
+ */
+export function begin(access: "read" | "write"): TextStep {
+  return access === "read"
+    ? { name: "behalf_begin", text: "begin read only" }
+    : { name: "behalf_begin_write", text: "begin isolation level read committed read write" };
+}
 
 /** Undoes every SET, temporary object, held cursor and LISTEN of the transaction. */
-export const rollback: Step = { name: "behalf_rollback", text: "rollback" };
+export const rollback: TextStep = { name: "behalf_rollback", text: "rollback" };
 
-/** What ROLLBACK does not undo: session-level advisory locks and the seed of random(). */
-export function reset(): Step {
-  return {
+export const commit: TextStep = { name: "behalf_commit", text: "commit", commits: true };
+
+/**
+ * What the end of the transaction does not undo. After a ROLLBACK: session-level advisory locks and the
+ * seed of random(). After a COMMIT, and after writes that were rolled back, also what a SET without LOCAL,
+ * a sequence, a temporary table or a LISTEN leaves behind. Not DISCARD ALL: it takes the connection's
+ * prepared statements along.
+ */
+export function reset(access: "read" | "write"): readonly TextStep[] {
+  const seed: TextStep = {
     name: "behalf_reset",
     text: "select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed($1::pg_catalog.float8)",
     // setseed takes -1 to 1; a fresh value, so that a human cannot choose the next one's random().
     values: [String(randomInt(-1_000_000_000, 1_000_000_000) / 1e9)],
   };
+  return access === "read" ? [seed] : [...resetSession, seed];
 }
+
+/** RESET ALL comes first: what follows must not be read under a search_path or a timeout of the human's. */
+const resetSession: readonly TextStep[] = [
+  { name: "behalf_reset_all", text: "reset all" },
+  { name: "behalf_discard_sequences", text: "discard sequences" },
+  { name: "behalf_discard_temp", text: "discard temp" },
+  { name: "behalf_unlisten", text: "unlisten *" },
+];
 
 /**
  * Proves the human to the database; with a token, the new ticket comes back. The database refuses a proof
@@ -35,22 +58,24 @@ export function start(call: {
   readonly task: string | null;
   readonly issuer: string;
   readonly subject: string;
-}): Step {
+}): TextStep {
   return {
     name: "behalf_start",
-    text: "select ticket, expires_at, role, pg_catalog.pg_backend_pid() from behalf.start($1, $2, $3, $4, $5::pg_catalog.int4, $6::pg_catalog.jsonb)",
+    text:
+      "select ticket, expires_at, role, write_role, statement_role, pg_catalog.pg_backend_pid()" +
+      " from behalf.start($1, $2, $3, $4, $5::pg_catalog.int4, $6::pg_catalog.jsonb)",
     values: [call.proof, call.issuer, call.subject, call.callId, String(call.timeoutMs), call.task],
   };
 }
 
 /** When this backend started: with its process id it names a session for good. */
-export const backendStart: Step = {
+export const backendStart: TextStep = {
   name: "behalf_backend_start",
   text: "select pg_catalog.to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
 };
 
 /** Opens the cursor on the hostile text, as the agent role, and asks for its columns. */
-export function open(statement: string): Step {
+export function open(statement: string): TextStep {
   return {
     name: "behalf_open",
     text: "select behalf.open($1)",
@@ -59,19 +84,65 @@ export function open(statement: string): Step {
   };
 }
 
-/** Fetches inside the database's own function, so that the agent's expressions run as the agent role. */
-export function fetch(rows: number, maxBytes: number): Step {
+/**
+ * Fetches inside the database's own function, so that the agent's expressions run as the agent role.
+ *
+ * @param maxBytes ends the result before the row that would pass it
+ * @param pageBytes ends this page after the row that reaches it; `null` for one page
+ */
+export function fetch(rows: number, maxBytes: number, pageBytes: number | null = null): TextStep {
   return {
     name: "behalf_fetch",
-    text: "select * from behalf.fetch($1::pg_catalog.int4, $2::pg_catalog.int8)",
-    values: [String(rows), String(maxBytes)],
+    text: "select * from behalf.fetch($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int8)",
+    values: [String(rows), String(maxBytes), pageBytes === null ? null : String(pageBytes)],
   };
 }
 
-export const closeCursor: Step = { name: "behalf_close", text: `close ${PORTAL}` };
+/** Runs the hostile text to its end, as the write role, and brings the first rows that it returns. */
+export function write(statement: string, rows: number, maxBytes: number): TextStep {
+  return {
+    name: "behalf_write",
+    text: "select * from behalf.write($1, $2::pg_catalog.int4, $3::pg_catalog.int8)",
+    values: [statement, String(rows), String(maxBytes)],
+    describePortal: PORTAL,
+  };
+}
+
+/** Forces deferred constraints and triggers as the write role. */
+export const settle: TextStep = { name: "behalf_settle", text: "select behalf.settle()" };
+
+/** The same in statement mode, where the role of the transaction is the one that must run them. */
+export const settleStatement: TextStep = {
+  name: "behalf_settle_statement",
+  text: "set constraints all immediate",
+};
+
+export const closeCursor: TextStep = { name: "behalf_close", text: `close ${PORTAL}` };
+
+/**
+ * Becomes the statement role until the transaction ends, and pins what the meaning of a statement and the
+ * rows of a policy must not depend on. The database says which role.
+ */
+export const assume: TextStep = {
+  name: "behalf_assume",
+  text:
+    "select pg_catalog.set_config('role', s.role, true), pg_catalog.set_config('search_path', s.path, true)," +
+    " pg_catalog.set_config('TimeZone', 'UTC', true), pg_catalog.set_config('DateStyle', 'ISO, MDY', true)," +
+    " pg_catalog.set_config('IntervalStyle', 'postgres', true), pg_catalog.set_config('extra_float_digits', '1', true)," +
+    " pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('xmlbinary', 'base64', true)," +
+    " pg_catalog.set_config('lc_monetary', 'C', true), pg_catalog.set_config('lc_numeric', 'C', true)," +
+    " pg_catalog.set_config('lc_time', 'C', true)" +
+    " from behalf.statement() s",
+};
+
+/** Asks, without becoming anybody, whether the human may go on: expiry and revocation. */
+export const checkStatement: TextStep = {
+  name: "behalf_check_statement",
+  text: "select from behalf.statement()",
+};
 
 /** Bounds the following statements, and how long the session may stand idle between them. */
-export function arm(timeoutMs: number): Step {
+export function arm(timeoutMs: number): TextStep {
   return {
     name: "behalf_arm",
     text: "select pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)",

@@ -13,15 +13,19 @@ const token = (actor: string) =>
 
 it("gives the ticket of one token to no other token of the same human", () => {
   const kept = tickets(10);
-  kept.keep(token("one"), alice, "bt1.one", later);
+  kept.keep(token("one"), alice, { ticket: "bt1.one", expiresAtMs: later, statementRole: null });
   expect(kept.proof(token("one"))).toMatchObject({ kind: "ticket" });
   expect(kept.proof(token("two"))).toMatchObject({ kind: "token" });
 });
 
 it("forgets the tickets of one human, and of nobody else", () => {
   const kept = tickets(10);
-  kept.keep(token("one"), alice, "bt1.one", later);
-  kept.keep(token("two"), { ...alice, issuer: "https://b.test" }, "bt1.two", later);
+  kept.keep(token("one"), alice, { ticket: "bt1.one", expiresAtMs: later, statementRole: null });
+  kept.keep(
+    token("two"),
+    { ...alice, issuer: "https://b.test" },
+    { ticket: "bt1.two", expiresAtMs: later, statementRole: null },
+  );
   kept.invalidate(alice);
   expect(kept.proof(token("one")).kind).toBe("token");
   expect(kept.proof(token("two")).kind).toBe("ticket");
@@ -29,6 +33,10 @@ it("forgets the tickets of one human, and of nobody else", () => {
 
 it("keeps no ticket that is over, or nearly", () => {
   const kept = tickets(10);
-  kept.keep(token("one"), alice, "bt1.one", Date.now() + 1_000);
+  kept.keep(token("one"), alice, {
+    ticket: "bt1.one",
+    expiresAtMs: Date.now() + 1_000,
+    statementRole: null,
+  });
   expect(kept.proof(token("one")).kind).toBe("token");
 });

@@ -10,14 +10,22 @@ const SKEW_MS = 2_000;
 export interface Proof {
   readonly secret: Secret;
   readonly kind: "ticket" | "token";
+  /** What the database said with the ticket: the role of an author's statements; `null` where it is not known. */
+  readonly statementRole: string | null;
+}
+
+export interface NewTicket {
+  readonly ticket: string;
+  /** When the database will refuse it, in milliseconds since the epoch. */
+  readonly expiresAtMs: number;
+  readonly statementRole: string | null;
 }
 
 /** Tickets of the humans that call through this process. */
 export interface Tickets {
   /** The ticket that this token led to, or the token. */
   proof(token: Secret): Proof;
-  /** @param expiresAtMs when the database will refuse it, in milliseconds since the epoch */
-  keep(token: Secret, identity: Identity, ticket: string, expiresAtMs: number): void;
+  keep(token: Secret, identity: Identity, made: NewTicket): void;
   drop(token: Secret): void;
   invalidate(subject: SubjectRef): void;
   clear(): void;
@@ -25,6 +33,7 @@ export interface Tickets {
 
 interface Entry {
   readonly ticket: Secret;
+  readonly statementRole: string | null;
   readonly issuer: string;
   readonly subject: string;
 }
@@ -41,13 +50,16 @@ export function tickets(max: number): Tickets {
   return {
     proof(token) {
       const entry = cache.get(keyOf(token));
-      return entry ? { secret: entry.ticket, kind: "ticket" } : { secret: token, kind: "token" };
+      return entry
+        ? { secret: entry.ticket, kind: "ticket", statementRole: entry.statementRole }
+        : { secret: token, kind: "token", statementRole: null };
     },
-    keep(token, identity, ticket, expiresAtMs) {
+    keep(token, identity, { ticket, expiresAtMs, statementRole }) {
       const ttl = Math.floor(expiresAtMs - Date.now() - SKEW_MS);
       if (ttl <= 0) return;
       const { issuer, subject } = identity;
-      cache.set(keyOf(token), { ticket: new Secret(ticket), issuer, subject }, { ttl });
+      const entry = { ticket: new Secret(ticket), statementRole, issuer, subject };
+      cache.set(keyOf(token), entry, { ttl });
     },
     drop(token) {
       cache.delete(keyOf(token));

@@ -1,33 +1,23 @@
-import { BehalfError, type Credential, type Delegation, type SqlResult } from "@behalf/core";
+import { BehalfError, type Credential, type Delegation } from "@behalf/core";
 
-import type { PgClient } from "./pg-structure.ts";
 import type { Step, StepResult } from "./postgres-batch.ts";
 import type { CallClock } from "./postgres-clock.ts";
 import type { Connection } from "./postgres-connection.ts";
 import { isStaleTicket } from "./postgres-errors.ts";
-import { splitRow } from "./postgres-row.ts";
-import { backendStart, begin, fetch, open, rollback, start } from "./postgres-steps.ts";
+import type { Mode } from "./postgres-mode.ts";
+import { backendStart, begin, rollback, start } from "./postgres-steps.ts";
 import type { Tickets } from "./postgres-tickets.ts";
 
 /** What one call of one human needs at the database. */
-export interface SandboxCall {
+export interface HumanCall {
   readonly delegation: Delegation;
   /** The id of this call in the records. */
   readonly callId: string;
   readonly credential: Credential;
   readonly tickets: Tickets;
   readonly clock: CallClock;
-}
-
-/** How much of a result is wanted. */
-export interface Page {
-  readonly maxRows: number;
-  readonly maxBytes: number;
-}
-
-export interface PageResult extends SqlResult {
-  /** Bytes of row text that the server sent. */
-  readonly bytes: number;
+  readonly mode: Mode;
+  readonly access: "read" | "write";
 }
 
 /** What the database said when the human was proved to it. */
@@ -44,7 +34,7 @@ export interface Started {
  */
 export async function startCall(
   connection: Connection,
-  call: SandboxCall,
+  call: HumanCall,
   steps: readonly Step[],
 ): Promise<Started> {
   const { delegation, credential, tickets, clock } = call;
@@ -59,7 +49,7 @@ export async function startCall(
           authorization_details: task.authorizationDetails,
         });
   const head: Step[] = [
-    begin,
+    begin(call.access),
     start({
       proof: proof.secret.reveal(),
       callId: call.callId,
@@ -84,8 +74,9 @@ export async function startCall(
     return startCall(connection, call, steps);
   }
   if (first) state.backendStart = results[1]?.rows[0]?.[0] ?? null;
-  const [ticket, expiresAt, role, pid] = results[head.length - 1]?.rows[0] ?? [];
-  if (role === null || role === undefined) {
+  const [ticket, expiresAt, readRole, writeRole, statementRole, pid] =
+    results[head.length - 1]?.rows[0] ?? [];
+  if (readRole === null || readRole === undefined) {
     throw new BehalfError(
       "backend.identity_mismatch",
       "[postgres] behalf.start() did not say which role it chose; install the kit that came with this adapter",
@@ -93,52 +84,19 @@ export async function startCall(
   }
   // What comes back after invalidate() is not kept.
   if (typeof ticket === "string" && !clock.stopped) {
-    tickets.keep(credential.token, identity, ticket, Number(expiresAt) * 1000);
+    tickets.keep(credential.token, identity, {
+      ticket,
+      expiresAtMs: Number(expiresAt) * 1000,
+      statementRole: statementRole ?? null,
+    });
   }
+  const role =
+    call.mode === "statement" ? statementRole : call.access === "write" ? writeRole : readRole;
   const { backendStart: since } = state;
-  const native = { role, pid: Number(pid), ...(since === null ? {} : { backendStart: since }) };
+  const native = {
+    role: role ?? readRole,
+    pid: Number(pid),
+    ...(since === null ? {} : { backendStart: since }),
+  };
   return { native, rest: results.slice(head.length) };
-}
-
-/** The steps that run a hostile text and bring its first page. One row more shows that there are more. */
-export function sandboxSteps(statement: string, page: Page): readonly Step[] {
-  return [open(statement), fetch(page.maxRows + 1, page.maxBytes)];
-}
-
-/** Reads what {@link sandboxSteps} brought. */
-export function readPage(results: readonly StepResult[], client: PgClient, page: Page): PageResult {
-  const [opened, fetched] = results;
-  const fields = opened?.fields ?? [];
-  const parsers = fields.map((field) => client.getTypeParser(field.dataTypeID, "text"));
-  const rows: unknown[][] = [];
-  let truncated: SqlResult["truncated"] = null;
-  let bytes = 0;
-  for (const [line] of fetched?.rows ?? []) {
-    if (line === null || line === undefined) {
-      truncated = "bytes";
-      break;
-    }
-    if (rows.length === page.maxRows) {
-      truncated = "rows";
-      break;
-    }
-    bytes += Buffer.byteLength(line);
-    rows.push(
-      splitRow(line, fields.length).map((text, index) => {
-        if (text === null) return null;
-        try {
-          return parsers[index]?.(text);
-        } catch {
-          // What it threw may hold the value.
-          throw new BehalfError(
-            "configuration",
-            `[postgres] the pool's type parser for type ${fields[index]?.dataTypeID} threw`,
-            { reason: "type_parser" },
-          );
-        }
-      }),
-    );
-  }
-  const columns = fields.map((field) => ({ name: field.name, typeId: field.dataTypeID }));
-  return { columns, rows, truncated, bytes };
 }

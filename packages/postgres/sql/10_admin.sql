@@ -83,32 +83,76 @@ create or replace function behalf.grant_gateway(login name) returns void
 language plpgsql volatile strict
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  item record;
 begin
   execute format('grant usage on schema behalf to %I', login);
   execute format('grant execute on function behalf.exchange(text), behalf.start(text, text, text, text, integer, jsonb), '
-    'behalf.open(text), behalf.fetch(integer, bigint), behalf.preflight(integer) to %I', login);
+    'behalf.preflight(integer) to %I', login);
+  for item in select g.kind from behalf.gateways g where g.login = grant_gateway.login loop
+    execute format(case item.kind
+      when 'sandbox' then 'grant execute on function behalf.open(text), behalf.fetch(integer, bigint, bigint), '
+        'behalf.write(text, integer, bigint), behalf.settle() to %I'
+      else 'grant execute on function behalf.statement() to %I' end, login);
+  end loop;
 end
 $$;
 
--- Prepares a login for the sandbox: it may prove humans and run their agents' texts, and nothing else.
-create or replace function behalf.add_gateway(login name) returns void
+-- Prepares a login for the sandbox: it may prove humans and run their agents' texts, and nothing else. With
+-- `writes`, the texts of humans whose agent role has a write role may write.
+drop function if exists behalf.add_gateway(name);
+create or replace function behalf.add_gateway(login name, writes boolean default false) returns void
 language plpgsql volatile strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform behalf.check_login(login, 'sandbox');
+  insert into behalf.gateways (login, kind, writes) values (login, 'sandbox', writes)
+  on conflict on constraint gateways_pkey do update set writes = excluded.writes;
+  perform behalf.grant_gateway(login);
+end
+$$;
+
+-- Prepares a login for an author's statements: it may prove humans and become their statement roles. Run it
+-- as somebody who may grant those roles: a superuser, or from 16 on their administrator.
+create or replace function behalf.add_statement_gateway(login name) returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  item record;
+begin
+  perform behalf.check_login(login, 'statement');
+  insert into behalf.gateways (login, kind) values (login, 'statement') on conflict do nothing;
+  perform behalf.grant_gateway(login);
+  for item in
+    select c.role from behalf.companion_roles c join pg_roles r on r.rolname = c.role where c.mode = 'statement'
+  loop
+    perform behalf.grant_role(item.role, login);
+  end loop;
+end
+$$;
+
+create or replace function behalf.check_login(for_login name, for_kind text) returns void
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   complaint text;
 begin
-  if not exists (select from pg_roles r where r.rolname = login) then
-    perform behalf.refuse('ZB007', 'login', format('the role %I does not exist', login),
-      format('create role %I login noinherit password ''...''', login));
+  if not exists (select from pg_roles r where r.rolname = for_login) then
+    perform behalf.refuse('ZB007', 'login', format('the role %I does not exist', for_login),
+      format('create role %I login noinherit password ''...''', for_login));
   end if;
-  select p.problem into complaint from behalf.login_problems(login) p limit 1;
+  if exists (select from behalf.gateways g where g.login = for_login and g.kind <> for_kind) then
+    perform behalf.refuse('ZB007', 'login', format('%I is a gateway of the other kind already', for_login),
+      'Agents'' texts and an author''s statements need two logins. behalf.remove_gateway() takes one back.');
+  end if;
+  select p.problem into complaint from behalf.login_problems(for_login, for_kind) p limit 1;
   if complaint is not null then
-    perform behalf.refuse('ZB007', 'login', format('the role %I cannot be a gateway: %s', login, complaint),
+    perform behalf.refuse('ZB007', 'login', format('the role %I cannot be a gateway: %s', for_login, complaint),
       'A gateway''s login is LOGIN NOINHERIT, has no attribute and is a member of nothing.');
   end if;
-  perform behalf.grant_gateway(login);
-  insert into behalf.gateways (login) values (login) on conflict do nothing;
 end
 $$;
 

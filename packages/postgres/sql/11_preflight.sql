@@ -1,7 +1,10 @@
 -- What must be true before an agent may call. The adapter asks once, at its first call, and refuses to
 -- work while there is an answer.
 
-create or replace function behalf.login_problems(login name) returns table (problem text)
+-- What stands against a login. One for statements is a member of statement roles, which it may become and
+-- whose rights it does not have.
+drop function if exists behalf.login_problems(name);
+create or replace function behalf.login_problems(for_login name, for_kind text) returns table (problem text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -9,36 +12,51 @@ as $$
     case when rolsuper then 'SUPERUSER' end, case when rolbypassrls then 'BYPASSRLS' end,
     case when rolcreaterole then 'CREATEROLE' end, case when rolcreatedb then 'CREATEDB' end,
     case when rolreplication then 'REPLICATION' end)
-  from pg_roles where rolname = login
+  from pg_roles where rolname = for_login
     and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication)
   union all
-  select 'it inherits: alter role ' || quote_ident(login) || ' noinherit' from pg_roles where rolname = login and rolinherit
+  select 'it inherits: alter role ' || quote_ident(for_login) || ' noinherit' from pg_roles where rolname = for_login and rolinherit
   union all
   select format('it is a member of %I: revoke %I from %I', g.rolname, g.rolname, r.rolname)
   from pg_auth_members m join pg_roles r on r.oid = m.member join pg_roles g on g.oid = m.roleid
-  where r.rolname = login
+  where r.rolname = for_login
+    and not (for_kind = 'statement' and not m.admin_option
+      and coalesce(to_jsonb(m) ->> 'inherit_option', 'false') = 'false'
+      and exists (select from behalf.companion_roles c where c.role = g.rolname and c.mode = 'statement'))
   union all
   select 'it owns ' || pg_describe_object(d.classid, d.objid, 0)
   from pg_shdepend d join pg_roles r on r.oid = d.refobjid
-  where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o' and r.rolname = login
+  where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o' and r.rolname = for_login
     -- 0: what belongs to the whole server, such as a database.
     and d.dbid in (0, (select oid from pg_database where datname = current_database()))
 $$;
 
--- Whether every read of this relation by agents passes a guard: a restrictive one, or one that generated
--- policies hold themselves. Known by dependency on behalf.allows(), because anybody can name a policy.
-create or replace function behalf.guarded(relation oid) returns boolean
+-- Every role that agents' texts or authors' statements run as, and what it is for.
+create or replace function behalf.acting_roles() returns table (role name, mode text, remedy text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  with reading as (
+  select a.role, 'read', format('select behalf.add_agent_role(%L)', a.role) from behalf.agent_roles a
+  union all
+  select c.role, c.mode, format('select behalf.add_%s_role(%L, %L)', c.mode, c.agent, c.role) from behalf.companion_roles c
+$$;
+
+-- Whether every use of this relation by agents passes a guard: a restrictive policy, or one that generated
+-- policies hold themselves. Known by dependency on behalf.allows(), because anybody can name a policy.
+-- The command is r, a, w or d, as in pg_policy: read, create, update, delete.
+drop function if exists behalf.guarded(oid);
+create or replace function behalf.guarded(relation oid, command "char") returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  with applying as (
     select p.polpermissive, exists (
       select from pg_depend d
       where d.classid = 'pg_policy'::regclass and d.objid = p.oid
         and d.refclassid = 'pg_proc'::regclass and d.refobjid = 'behalf.allows(regclass, text, name)'::regprocedure
     ) as guards
     from pg_policy p
-    where p.polrelid = relation and p.polcmd in ('r', '*')
+    where p.polrelid = relation and p.polcmd in (command, '*')
       and p.polroles && array[0::oid, (select r.oid from pg_roles r where r.rolname = 'behalf_agents')]
   )
   select coalesce(bool_or(guards and not polpermissive), false)
@@ -46,17 +64,26 @@ as $$
       and not exists (
         -- A permissive policy for the agent role itself, or for another group of it, would open a way past them.
         select from pg_policy p
-        where p.polrelid = relation and p.polcmd in ('r', '*') and p.polpermissive
+        where p.polrelid = relation and p.polcmd in (command, '*') and p.polpermissive
           and not p.polroles && array[0::oid, (select r.oid from pg_roles r where r.rolname = 'behalf_agents')]
           and exists (
-            select from behalf.agent_roles a join pg_roles r on r.rolname = a.role, unnest(p.polroles) as g (oid)
+            select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role, unnest(p.polroles) as g (oid)
             where pg_has_role(r.oid, g.oid, 'usage'))))
-  from reading
+  from applying
+$$;
+
+create or replace function behalf.reads_as_invoker(view oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_class c, pg_options_to_table(c.reloptions) o
+    where c.oid = view and o.option_name = 'security_invoker' and o.option_value::boolean)
 $$;
 
 create or replace function behalf.version() returns integer
 language sql immutable parallel safe
-return 1;
+return 2;
 
 create or replace function behalf.preflight(wanted_version integer) returns table (problem text)
 language sql stable security definer
@@ -66,7 +93,8 @@ as $$
     behalf.version(), wanted_version)
   where behalf.version() <> wanted_version
   union all
-  select format('login %I: %s', session_user, p.problem) from behalf.login_problems(session_user) p
+  select format('login %I: %s', session_user, p.problem) from behalf.login_problems(session_user,
+    (select g.kind from behalf.gateways g where g.login = session_user)) p
   union all
   select format('login %I was not made a gateway: select behalf.add_gateway(%L)', session_user, session_user)
   where not exists (select from behalf.gateways g where g.login = session_user)
@@ -100,33 +128,50 @@ as $$
   select 'no human can get a role: see behalf.map_role()'
   where not exists (select from behalf.role_map)
   union all
-  -- An agent role that could do more than its grants.
-  select format('agent role %I is missing: select behalf.add_agent_role(%L)', a.role, a.role)
-  from behalf.agent_roles a where not exists (select from pg_roles r where r.rolname = a.role)
+  -- A role that could do more than its grants.
+  select format('agent role %I is missing: %s', a.role, a.remedy)
+  from behalf.acting_roles() a where not exists (select from pg_roles r where r.rolname = a.role)
   union all
   select format('agent role %I has an attribute that no agent may have: '
     'alter role %I nologin nosuperuser nobypassrls nocreaterole nocreatedb noreplication', r.rolname, r.rolname)
-  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   where r.rolcanlogin or r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication
   union all
-  select format('agent role %I does not inherit behalf_agents, so the guards do not apply to it: select behalf.add_agent_role(%L)',
-    r.rolname, r.rolname)
-  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  select format('agent role %I does not inherit behalf_agents, so the guards do not apply to it: %s', r.rolname, a.remedy)
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   where not pg_has_role(r.oid, 'behalf_agents', 'usage')
   union all
   select format('agent role %I is a member of %I, which reaches past policies: revoke %I from %I', r.rolname, g.rolname, g.rolname, r.rolname)
-  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   join pg_roles g on g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'usage')
   where g.rolname ~ '^pg_' or g.rolname in ('behalf_owner', 'behalf_keysync')
   union all
-  select format('the sandbox of agent role %I is missing or was altered: select behalf.add_agent_role(%L)', r.rolname, r.rolname)
-  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
-  where 2 <> (
+  -- Who is a member of the owner of a sandbox could call it, or alter it.
+  select format('agent role %I is a member of agent role %I: revoke %I from %I', r.rolname, g.rolname, g.rolname, r.rolname)
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+  join behalf.acting_roles() o on o.role <> a.role and o.mode <> 'statement'
+  join pg_roles g on g.rolname = o.role and pg_has_role(r.oid, g.oid, 'member')
+  where a.mode <> 'read' or o.mode = 'write'
+  union all
+  select format('agent role %I, which a login may become, owns %s: give that to somebody else', r.rolname, pg_describe_object(d.classid, d.objid, 0))
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+  join pg_shdepend d on d.refobjid = r.oid and d.refclassid = 'pg_authid'::regclass and d.deptype = 'o'
+    and d.dbid in (0, (select oid from pg_database where datname = current_database()))
+  where a.mode = 'statement'
+  union all
+  select format('the sandbox of agent role %I is missing or was altered: %s', r.rolname, a.remedy)
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+  where a.mode <> 'statement' and 2 <> (
     select count(*)
     from pg_proc f
     where f.pronamespace = 'behalf_sandbox'::regnamespace
-      and (f.proname, f.proargtypes) in ((a.role || '_open', '25'), (a.role || '_fetch', '23 20'))
-      and f.proowner = r.oid and f.prosecdef and f.provolatile = 's' and f.proconfig @> array['TimeZone=UTC']
+      and case a.mode
+        when 'read' then f.provolatile = 's'
+          and (f.proname, f.proargtypes) in ((a.role || '_open', '25'), (a.role || '_fetch', '23 20 20'))
+        else f.provolatile = 'v'
+          and (f.proname, f.proargtypes) in ((a.role || '_write', '25 23 20'), (a.role || '_settle', ''))
+      end
+      and f.proowner = r.oid and f.prosecdef and f.proconfig @> array['TimeZone=UTC']
       and not exists (
         select from aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) g
         where g.grantee not in (r.oid, (select o.oid from pg_roles o where o.rolname = 'behalf_owner'))))
@@ -135,7 +180,7 @@ as $$
   select format('agent role %I has the rights of the owner of %s, whom its policies do not bind: '
     'revoke %I from %I, or alter table %s force row level security',
     r.rolname, c.oid::regclass, pg_get_userbyid(c.relowner), r.rolname, c.oid::regclass)
-  from behalf.agent_roles a join pg_roles r on r.rolname = a.role
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   join pg_class c on c.relkind in ('r', 'p') and c.relrowsecurity and not c.relforcerowsecurity
     and pg_has_role(r.oid, c.relowner, 'usage')
   union all
@@ -148,7 +193,7 @@ as $$
       when not c.relrowsecurity then format('which has row level security off: alter table %s enable row level security, or behalf.expose(%L, ''why'')', c.oid::regclass, c.oid::regclass)
       else format('which has no guard: select behalf.guard(%L), or behalf.expose(%L, ''why'')', c.oid::regclass, c.oid::regclass)
     end)
-  from behalf.agent_roles a
+  from behalf.acting_roles() a
   join pg_roles r on r.rolname = a.role
   cross join pg_class c
   join pg_namespace n on n.oid = c.relnamespace
@@ -157,11 +202,34 @@ as $$
     and has_schema_privilege(r.oid, n.oid, 'usage')
     and has_any_column_privilege(r.oid, c.oid, 'select')
     and case c.relkind
-      when 'v' then not exists (
-        select from pg_options_to_table(c.reloptions) o
-        where o.option_name = 'security_invoker' and o.option_value::boolean)
+      when 'v' then not behalf.reads_as_invoker(c.oid)
       when 'm' then true
       when 'f' then true
-      else not c.relrowsecurity or not behalf.guarded(c.oid)
+      else not c.relrowsecurity or not behalf.guarded(c.oid, 'r')
+    end
+  union all
+  -- What it may write without a guard. Of the read sandbox nothing: its transaction is READ ONLY.
+  select format('agent role %I may %s %s, %s', r.rolname, v.verb, c.oid::regclass,
+    case
+      when c.relkind = 'f' then 'a foreign table, which row level security does not reach: revoke it'
+      when c.relkind = 'v' then format('a view that writes as its owner and not as the human: alter view %s set (security_invoker = true)', c.oid::regclass)
+      when v.verb = 'truncate' then 'which no policy binds: revoke it'
+      when not c.relrowsecurity then format('which has row level security off: alter table %s enable row level security', c.oid::regclass)
+      else format('which has no guard: select behalf.guard(%L)', c.oid::regclass)
+    end)
+  from behalf.acting_roles() a
+  join pg_roles r on r.rolname = a.role
+  cross join (values ('insert', 'a'::"char"), ('update', 'w'), ('delete', 'd'), ('truncate', null)) as v (verb, command)
+  cross join pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+  where a.mode <> 'read'
+    and c.relkind in ('r', 'p', 'v', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
+    and has_schema_privilege(r.oid, n.oid, 'usage')
+    and case when v.verb in ('insert', 'update') then has_any_column_privilege(r.oid, c.oid, v.verb)
+      else has_table_privilege(r.oid, c.oid, v.verb) end
+    and case
+      when c.relkind = 'f' or v.verb = 'truncate' then true
+      when c.relkind = 'v' then not behalf.reads_as_invoker(c.oid)
+      else not c.relrowsecurity or not behalf.guarded(c.oid, v.command)
     end
 $$;

@@ -1,13 +1,13 @@
-import type pg from "pg";
+import type { TypeParser } from "@behalf/core";
 
 // PostgreSQL's own numbers of its types.
 const BOOL = 16;
 const INT2 = 21;
 const INT4 = 23;
-const FLOAT4 = 700;
-const FLOAT8 = 701;
 const OID = 26;
 const JSON_TYPE = 114;
+const FLOAT4 = 700;
+const FLOAT8 = 701;
 const JSONB = 3802;
 
 type Parse = (text: string) => unknown;
@@ -22,8 +22,6 @@ const asText: Parse = (text) => text;
 
 /**
  * Values as JSON carries them to an agent: what JSON has a type for in that type, everything else as
- * PostgreSQL writes it. A `date` as a `Date` would be another day west of Greenwich, and costs 60 us for 20 rows.
+ * PostgreSQL writes it. A `date` as a `Date` would be another day west of Greenwich, and 20 of them cost 60 us.
  */
-export const agentTypes: pg.CustomTypesConfig = {
-  getTypeParser: (type: number) => PARSERS.get(type) ?? asText,
-};
+export const agentTypes: TypeParser = (typeId) => PARSERS.get(typeId) ?? asText;

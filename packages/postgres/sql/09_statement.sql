@@ -1,0 +1,60 @@
+-- Statement mode: the text is the author's own, only its values come from outside. It runs as a role of its
+-- own, under `set local role`, over a login of its own.
+
+-- Prepares the role that an author's statements run as for humans who are mapped to `agent`. It gets no
+-- grant and no policy from the agent role. It owns nothing, because a login may become it.
+create or replace function behalf.add_statement_role(agent name, statement_role name) returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  item record;
+begin
+  perform behalf.companion_search_path(agent, 'statement', statement_role);
+  perform behalf.prepare_role(statement_role);
+  insert into behalf.companion_roles (agent, mode, role) values (agent, 'statement', statement_role)
+  on conflict on constraint companion_roles_pkey do update set role = excluded.role;
+  for item in select g.login from behalf.gateways g join pg_roles r on r.rolname = g.login where g.kind = 'statement' loop
+    perform behalf.grant_role(statement_role, item.login);
+  end loop;
+end
+$$;
+
+-- A membership that lets the login become the role with SET ROLE, and nothing more.
+create or replace function behalf.grant_role(role name, login name) returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('server_version_num')::integer < 160000 then
+    -- The login is NOINHERIT: it is the same.
+    execute format('grant %I to %I', role, login);
+  else
+    execute format('grant %I to %I with inherit false, set true', role, login);
+  end if;
+end
+$$;
+
+-- The role that this call's statements run as, and its search_path, after what has to hold for each of them.
+-- The login sets both itself: inside a SECURITY DEFINER function PostgreSQL does not let it.
+create or replace function behalf.statement(out role name, out path text)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  payload jsonb := behalf.sealed();
+begin
+  if payload ->> 'role' is null then
+    perform behalf.refuse('ZB003', 'not_started', 'no human in this transaction', 'Call behalf.start() first.');
+  end if;
+  if behalf.revoked(payload) then
+    perform behalf.refuse_revoked();
+  end if;
+  role := payload ->> 'statement';
+  if role is null then
+    perform behalf.refuse('ZB005', 'no_statement_role', 'no statement role stands beside this human''s agent role', 'A DBA adds one with behalf.add_statement_role(agent role, statement role).');
+  end if;
+  select behalf.quoted_path(a.search_path) || ', pg_temp' into path
+  from behalf.agent_roles a where a.role = payload ->> 'role';
+end
+$$;

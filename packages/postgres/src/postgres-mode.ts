@@ -1,0 +1,106 @@
+import { isStatement, type Statement, type TypeParser } from "@behalf/core";
+
+import type { Step, StepResult } from "./postgres-batch.ts";
+import {
+  compositeReader,
+  type Page,
+  type PageResult,
+  plainReader,
+  readPage,
+} from "./postgres-page.ts";
+import { statementName } from "./postgres-prepared.ts";
+import {
+  assume,
+  commit,
+  fetch,
+  open,
+  reset,
+  rollback,
+  settle,
+  settleStatement,
+  write,
+} from "./postgres-steps.ts";
+import { valueText } from "./postgres-value.ts";
+
+/** The two ways in: an agent's text goes into the sandbox, an author's statement runs as it is. */
+export type Mode = "sandbox" | "statement";
+
+/** The mode of an input. Only what `sql` made is a statement; everything else is somebody's text. */
+export function modeOf(input: string | Statement): Mode {
+  return isStatement(input) ? "statement" : "sandbox";
+}
+
+/** One input, ready to be sent inside a transaction in which the human was proved. */
+export interface Sending {
+  readonly steps: readonly Step[];
+  /** Reads what these steps brought. */
+  read(results: readonly StepResult[], typeParser: TypeParser): PageResult;
+}
+
+/**
+ * @param role the statement role of this human, where it is known: it is part of the name under which the
+ *   statement is prepared; `null` sends it without a name
+ */
+export function sending(
+  input: string | Statement,
+  access: "read" | "write",
+  page: Page,
+  role: string | null,
+): Sending {
+  if (isStatement(input)) return statementSending(input, page, role);
+  if (access === "write") {
+    return {
+      steps: [write(input, page.maxRows + 1, page.maxBytes)],
+      read([written], typeParser) {
+        const fields = written?.fields ?? [];
+        return readPage(fields, written?.rows ?? [], compositeReader(fields, typeParser), page);
+      },
+    };
+  }
+  // One row more shows that there are more.
+  return {
+    steps: [open(input), fetch(page.maxRows + 1, page.maxBytes)],
+    read([opened, fetched], typeParser) {
+      const fields = opened?.fields ?? [];
+      return readPage(fields, fetched?.rows ?? [], compositeReader(fields, typeParser), page);
+    },
+  };
+}
+
+function statementSending(input: Statement, page: Page, role: string | null): Sending {
+  return {
+    steps: [assume, statementStep(input, page.maxRows + 1, role)],
+    read([, ran], typeParser) {
+      const fields = ran?.fields ?? [];
+      const result = readPage(fields, ran?.rows ?? [], plainReader(fields, typeParser), page);
+      const affectedRows = affectedBy(ran?.tag ?? "");
+      return affectedRows === null ? result : { ...result, affectedRows };
+    },
+  };
+}
+
+/** The statement itself, with at most `rows` rows of its result. */
+export function statementStep(
+  { text, values }: Statement,
+  rows: number,
+  role: string | null,
+): Extract<Step, { text: string }> {
+  return {
+    name: role === null ? "" : statementName(text, role),
+    text,
+    values: values.map(valueText),
+    rows,
+  };
+}
+
+/** How many rows a command changed, from its tag, for example `INSERT 0 3`. A row cap suspends it without one. */
+function affectedBy(tag: string): number | null {
+  const match = /^(?:INSERT \d+|UPDATE|DELETE|MERGE) (\d+)$/.exec(tag);
+  return match === null ? null : Number(match[1]);
+}
+
+/** What ends the transaction of a call, and cleans the connection, in the same batch. */
+export function ending(mode: Mode, access: "read" | "write"): readonly Step[] {
+  if (access === "read") return [rollback, ...reset("read")];
+  return [mode === "sandbox" ? settle : settleStatement, commit, ...reset("write")];
+}
