@@ -51,7 +51,9 @@ export function refusal(
     };
   }
   const isMissing = error.code === "identity.missing";
-  const reason = error.reason === undefined ? "" : ` (${error.reason})`;
+  // A front door of somebody's own may say anything; ours says words.
+  const isWord = error.reason !== undefined && /^\w{1,64}$/.test(error.reason);
+  const reason = isWord ? ` (${error.reason})` : "";
   const description = isMissing
     ? "send the human's access token as Authorization: Bearer"
     : `${error.code}${reason}`;

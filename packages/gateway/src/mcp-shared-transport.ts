@@ -1,6 +1,4 @@
 import {
-  isJSONRPCErrorResponse,
-  isJSONRPCResultResponse,
   PerRequestHTTPServerTransport,
   ProtocolErrorCode,
   type AuthInfo,
@@ -60,7 +58,8 @@ export class SharedTransport extends PerRequestHTTPServerTransport {
 
   // Not async: a promise for each answer is work that nobody needs.
   override send(message: JSONRPCMessage): Promise<void> {
-    if (isJSONRPCResultResponse(message) || isJSONRPCErrorResponse(message)) {
+    // By shape: the SDK's own guards parse the whole answer with zod, which the protocol layer has just made.
+    if ("result" in message || "error" in message) {
       const { id } = message;
       const done = typeof id === "number" ? this.#open.get(id) : undefined;
       if (done !== undefined && typeof id === "number") {
