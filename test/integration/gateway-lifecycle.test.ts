@@ -1,4 +1,5 @@
-import { createServer } from "node:http";
+import { once } from "node:events";
+import http, { createServer } from "node:http";
 
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
@@ -119,6 +120,49 @@ it("takes no more requests at once than it is allowed to", async () => {
   expect(refused.headers["retry-after"]).toBe("1");
   expect((await call).status).toBe(200);
   expect((await narrow.call(token, "query", { sql: "select 1" })).status).toBe(200);
+});
+
+it("leaves room for everybody else when one human's agent lets its requests trickle in", async () => {
+  await using fair = await startGateway(world, {
+    limits: { concurrentRequests: 3, requestsPerHuman: 2 },
+  });
+  const [alice, bob] = [await world.token("alice"), await world.token("bob")];
+  const { headers } = currentRequest("tools/list");
+  // Its token is known by now: to be let in takes no time.
+  expect((await fair.call(alice, "query", { sql: "select 1" })).status).toBe(200);
+  const slow = [1, 2].map(() => {
+    const request = http.request({
+      host: "127.0.0.1",
+      port: fair.port,
+      path: "/mcp",
+      method: "POST",
+      headers: {
+        ...headers,
+        "content-type": "application/json",
+        "content-length": 1_000,
+        expect: "100-continue",
+        authorization: `Bearer ${alice}`,
+      },
+    });
+    request.on("error", () => {}).flushHeaders();
+    return request;
+  });
+  // The server lets each of them go on before another one asks for a place.
+  await Promise.all(slow.map((request) => once(request, "continue")));
+  expect((await fair.call(alice, "query", { sql: "select 1" })).status).toBe(429);
+  const other = await fair.call(bob, "query", { sql: "select 1" });
+  expect(toolAnswer(other.json()["result"])["rows"]).toEqual([[1]]);
+  for (const request of slow) request.destroy();
+  await until(async () => (await fair.call(alice, "query", { sql: "select 1" })).status === 200);
+
+  // The other side: without the limit the agent has every place.
+  await using unfair = await startGateway(world, {
+    limits: { concurrentRequests: 1, requestsPerHuman: 1 },
+  });
+  const held = unfair.call(alice, "query", hold(0.3));
+  await until(async () => (await sleeping()) === 1);
+  expect((await unfair.call(bob, "query", { sql: "select 1" })).status).toBe(503);
+  await held;
 });
 
 describe("health", () => {

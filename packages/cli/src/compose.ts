@@ -87,6 +87,7 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
     limits: defined({
       bodyBytes: server.bodyLimitBytes,
       concurrentRequests: server.concurrentRequests,
+      requestsPerHuman: server.requestsPerHuman,
       deadlineMs:
         database.deadlineSeconds === undefined ? undefined : 1_000 * database.deadlineSeconds,
       defaultRows: database.defaultRows,

@@ -60,6 +60,7 @@ export const configSchema = z
       instructions: text("What an agent's model is told about it").optional(),
       bodyLimitBytes: whole(1_024, 67_108_864, "Longest request").optional(),
       concurrentRequests: whole(1, 100_000, "Most requests at once. Default is 256").optional(),
+      requestsPerHuman: whole(1, 100_000, "Most requests of one human. Default is 64").optional(),
       drainSeconds: whole(0, 3_600, "How long running calls may finish. Default is 10").optional(),
     }),
     identity: z.strictObject({

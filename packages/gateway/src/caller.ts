@@ -1,7 +1,8 @@
-import type { Delegation, Delegator } from "@behalf/core";
+import type { Delegation, Delegator, SubjectRef } from "@behalf/core";
 
 /** Who sent one HTTP request: the proof was accepted, and each tool call gets a delegation of its own. */
 export interface Caller {
+  readonly subject: SubjectRef;
   /**
    * @throws BehalfError what `front.delegate` throws
    */
@@ -21,8 +22,10 @@ export async function callerOf(
   tool: string | undefined,
 ): Promise<Caller> {
   const naming = (name: string | undefined) => (name === undefined ? {} : { tool: name });
-  let unused: Delegation | undefined = await front.delegate(token, naming(tool));
+  const first = await front.delegate(token, naming(tool));
+  let unused: Delegation | undefined = first;
   return {
+    subject: first.identity,
     async delegationFor(name) {
       const delegation = unused;
       unused = undefined;

@@ -66,6 +66,8 @@ export interface GatewayLimits {
   readonly maxRows: number;
   /** Most requests at once; more are answered 503. Default is `256`. */
   readonly concurrentRequests: number;
+  /** Most requests of one human at once; more are answered 429. Default is `64`. */
+  readonly requestsPerHuman: number;
 }
 
 const DEFAULTS: GatewayLimits = {
@@ -78,6 +80,7 @@ const DEFAULTS: GatewayLimits = {
   defaultRows: 100,
   maxRows: 1_000,
   concurrentRequests: 256,
+  requestsPerHuman: 64,
 };
 
 /** @throws BehalfError `configuration` for a number that is not whole and above 0 */

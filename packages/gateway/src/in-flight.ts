@@ -1,16 +1,26 @@
 import type { ServerResponse } from "node:http";
 
+import type { SubjectRef } from "@behalf/core";
+
 /** The requests that are being served, so that a gateway can stop without cutting one off. */
 export interface InFlight {
   readonly count: number;
   readonly isDraining: boolean;
   add(res: ServerResponse): void;
+  /**
+   * Says whose a request is.
+   *
+   * @returns whether this human has room for it: an agent that lets its requests trickle in would
+   *   otherwise keep everybody else out
+   */
+  admit(res: ServerResponse, subject: SubjectRef): boolean;
   /** Ends when nothing runs any more. After so long what still runs is cut off. */
   drain(milliseconds: number): Promise<void>;
 }
 
-export function inFlight(): InFlight {
+export function inFlight(perHuman: number): InFlight {
   const running = new Set<ServerResponse>();
+  const ofHuman = new Map<string, number>();
   let isDraining = false;
   let onEmpty: (() => void)[] = [];
   return {
@@ -28,6 +38,18 @@ export function inFlight(): InFlight {
         for (const done of onEmpty) done();
         onEmpty = [];
       });
+    },
+    admit(res, { issuer, subject }) {
+      const human = JSON.stringify([issuer, subject]);
+      const count = ofHuman.get(human) ?? 0;
+      if (count >= perHuman) return false;
+      ofHuman.set(human, count + 1);
+      res.once("close", () => {
+        const left = (ofHuman.get(human) ?? 1) - 1;
+        if (left > 0) ofHuman.set(human, left);
+        else ofHuman.delete(human);
+      });
+      return true;
     },
     async drain(milliseconds) {
       isDraining = true;

@@ -61,7 +61,7 @@ export async function requestHandler(
       message: error instanceof Error ? error.message : "unknown",
     }),
   );
-  const running = inFlight();
+  const running = inFlight(limits.requestsPerHuman);
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const path = pathOf(req.url ?? "/");
@@ -103,6 +103,10 @@ export async function requestHandler(
     const headers = standardHeaders(req.headers);
     const caller = await letIn(req, res, headers);
     if (caller === undefined) return;
+    if (!running.admit(res, caller.subject)) {
+      const message = "this human has too many requests under way";
+      return answerError(res, 429, message, { headers: { "retry-after": "1" } });
+    }
     const body = await readBody(req, limits.bodyBytes);
     switch (body.kind) {
       case "gone":
