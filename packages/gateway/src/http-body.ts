@@ -41,6 +41,8 @@ export function readBody(req: IncomingMessage, maxBytes: number): Promise<Body> 
       end(isUtf8(whole) ? { kind: "text", text: whole.toString("utf8") } : { kind: "not_utf8" });
     };
     const onGone = () => end({ kind: "gone" });
+    // It went while its token was being looked at: nothing would ever happen here.
+    if (req.destroyed) return onGone();
     req.on("data", onData).on("end", onEnd).on("error", onGone).on("close", onGone);
   });
 }

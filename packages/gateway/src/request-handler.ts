@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
+import { BehalfError } from "@behalf/core";
 import { isJsonContentType } from "@modelcontextprotocol/server";
 
 import { bearerToken, refusal } from "./bearer.ts";
@@ -58,7 +59,7 @@ export async function requestHandler(
     log({
       level: "error",
       event: "not_ready",
-      message: error instanceof Error ? error.message : "unknown",
+      message: error instanceof Error ? error.message : typeof error,
     }),
   );
   const running = inFlight(limits.requestsPerHuman);
@@ -139,8 +140,7 @@ export async function requestHandler(
     } catch (error) {
       const refused = refusal(error, resource.url, options.scopesSupported);
       if (refused.status === 500) {
-        const message = error instanceof Error ? error.name : "unknown";
-        log({ level: "error", event: "request_failed", message });
+        log({ level: "error", event: "request_failed", message: nameOf(error) });
       }
       answer(res, refused.status, JSON.stringify(refused.body), refused.headers);
       return undefined;
@@ -156,8 +156,7 @@ export async function requestHandler(
       // Without a listener the end of a connection in mid-answer would be an uncaught exception.
       res.on("error", () => {});
       serve(req, res).catch((error: unknown) => {
-        const message = error instanceof Error ? error.name : "unknown";
-        log({ level: "error", event: "request_failed", message });
+        log({ level: "error", event: "request_failed", message: nameOf(error) });
         if (res.headersSent) res.destroy();
         else answerError(res, 500, "Internal error", { code: INTERNAL_ERROR });
       });
@@ -165,6 +164,12 @@ export async function requestHandler(
     drain: (milliseconds) => running.drain(milliseconds),
     close: () => endpoint.close(),
   };
+}
+
+/** What is no error of ours may quote anything: its class alone is safe to print. */
+function nameOf(error: unknown): string {
+  if (BehalfError.isInstance(error)) return error.message;
+  return error instanceof Error ? error.name : typeof error;
 }
 
 function status(req: IncomingMessage, res: ServerResponse, isWell: boolean): void {
