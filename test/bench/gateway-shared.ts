@@ -45,6 +45,9 @@ export function sharedAdapter(pool: pg.Pool): SqlAdapter {
       subject: { issuer, subject },
       steps: [],
     }),
+    stream: () => {
+      throw new BehalfError("configuration", "the bench needs no stream");
+    },
     run: () => Promise.reject(new BehalfError("configuration", "the bench needs no session")),
     async query(_delegation, input) {
       if (typeof input !== "string") throw new BehalfError("configuration", "a text, please");
