@@ -88,7 +88,8 @@ export async function carelessRace(
     };
     const request = Buffer.alloc(16);
     [16, 80877102, processID, secretKey].forEach((word, at) => request.writeInt32BE(word, at * 4));
-    for (let n = 0; n < cancels && hit < enough; n++) {
+    for (let n = 0; n < cancels; n++) {
+      if (hit >= enough) break;
       const first = client.query("select pg_sleep(0.002)").catch(() => {});
       const socket = connect({ host, port });
       socket.on("error", () => {});
