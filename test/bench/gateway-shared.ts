@@ -45,15 +45,15 @@ export function sharedAdapter(pool: pg.Pool): SqlAdapter {
       subject: { issuer, subject },
       steps: [],
     }),
+    stream: () => {
+      throw new BehalfError("configuration", "the bench needs no stream");
+    },
     run: () => Promise.reject(new BehalfError("configuration", "the bench needs no session")),
     async query(_delegation, input) {
       if (typeof input !== "string") throw new BehalfError("configuration", "a text, please");
       const { fields, rows } = await pool.query<unknown[]>({ text: input, rowMode: "array" });
       const columns = fields.map(({ name, dataTypeID }) => ({ name, typeId: dataTypeID }));
       return { columns, rows, truncated: null };
-    },
-    stream: () => {
-      throw new BehalfError("configuration", "the bench needs no stream");
     },
     async invalidate() {},
     close: () => pool.end(),

@@ -37,7 +37,8 @@ export async function cancelRace(
       signal: leaving.signal,
       access: n % 2 === 0 ? "read" : "write",
     });
-    const moment = random() * 4;
+    // Mostly within the statement, and often enough after it.
+    const moment = random() ** 2 * 20;
     const timer = setTimeout(() => leaving.abort(), moment);
     race.cancelled += 1;
     const outcome = await given.then(
@@ -67,10 +68,13 @@ export async function cancelRace(
 /**
  * The same without the adapter: the request is sent, and the next statement follows on the same
  * connection. It shows that late cancels are real on this machine.
+ *
+ * @param enough ends it after so many hits
  */
 export async function carelessRace(
   url: string,
   cancels: number,
+  enough = Number.POSITIVE_INFINITY,
 ): Promise<{ readonly hit: number }> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -85,6 +89,7 @@ export async function carelessRace(
     const request = Buffer.alloc(16);
     [16, 80877102, processID, secretKey].forEach((word, at) => request.writeInt32BE(word, at * 4));
     for (let n = 0; n < cancels; n++) {
+      if (hit >= enough) break;
       const first = client.query("select pg_sleep(0.002)").catch(() => {});
       const socket = connect({ host, port });
       socket.on("error", () => {});

@@ -155,21 +155,47 @@ export async function sandbox(client: pg.Client, text: string, rows = 1000): Pro
   return result.rows.map((row) => row.fetch);
 }
 
-/** One whole call, the way the adapter makes it. */
+/** The same in one function, as `query` does it. */
+async function readAtOnce(client: pg.Client, text: string): Promise<string[]> {
+  const { rows } = await client.query<{ read: string }>(
+    "select * from behalf.read($1, 1000, 1000000)",
+    [text],
+  );
+  return rows.map((row) => row.read);
+}
+
+/**
+ * One whole call, the way the adapter makes it: as a stream and as a query, in transactions of their own.
+ * Both must say the same.
+ */
 export async function call(
   client: pg.Client,
   proof: string,
   text: string,
   options: Parameters<typeof start>[2] = {},
 ): Promise<string[]> {
-  await client.query("begin read only");
-  try {
-    await start(client, proof, options);
-    return await sandbox(client, text);
-  } finally {
-    await client.query("rollback");
-    await client.query("select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed(0.5)");
+  const attempt = async (run: (client: pg.Client, text: string) => Promise<string[]>) => {
+    await client.query("begin read only");
+    try {
+      await start(client, proof, options);
+      return { rows: await run(client, text) };
+    } catch (error) {
+      return { error, rows: undefined };
+    } finally {
+      await client.query("rollback");
+      await client.query("select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed(0.5)");
+    }
+  };
+  const streamed = await attempt(sandbox);
+  const queried = await attempt(readAtOnce);
+  // Rows may differ in what they say of the call itself, their number and every refusal may not.
+  const told = (outcome: typeof streamed) =>
+    outcome.rows ? outcome.rows.length : (outcome.error as pg.DatabaseError).code;
+  if (told(streamed) !== told(queried)) {
+    throw new Error(`open and fetch said ${told(streamed)}, read said ${told(queried)}`);
   }
+  if (queried.rows === undefined) throw queried.error;
+  return queried.rows;
 }
 
 /** A database with the kit, one issuer with one key, a gateway, and orders of Alice and Bob. */

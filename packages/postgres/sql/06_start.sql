@@ -26,46 +26,65 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  octets bytea := convert_to(proof, 'UTF8');
+  body bytea := substr(octets, 70);
+  keys record;
   payload jsonb;
-  sealed text;
-  secret behalf.secrets;
+  done text;
 begin
   if current_setting('transaction_isolation') <> 'read committed' and clock_timestamp() > now() + interval '2 seconds' then
     perform behalf.refuse_old_snapshot();
   end if;
-  if behalf.sealed() is not null then
+  if current_setting('behalf.seal', true) <> '' and behalf.sealed() is not null then
     perform behalf.refuse('ZB003', 'started', 'a human is sealed in this transaction already', 'One transaction serves one human: end it first.');
   end if;
-  if left(proof, 4) = 'bt1.' then
-    payload := behalf.read_ticket(proof);
-  else
-    select made.ticket, made.payload into ticket, payload from behalf.make_ticket(proof) made;
-  end if;
 
-  if (payload -> 'claims' ->> 'iss' = for_issuer and payload -> 'claims' ->> 'sub' = for_subject) is not true then
-    perform behalf.refuse('ZB010', 'subject', 'the proof is of another human than the call', 'The caller mixed up credentials: report it.');
-  end if;
+  select t.inner_block as ticket_inner, t.outer_block as ticket_outer, s.inner_block as seal_inner, s.outer_block as seal_outer,
+    (select r.not_before from behalf.revocations r where r.issuer = for_issuer and r.subject = for_subject) as not_before
+  into strict keys
+  from (select * from behalf.secrets where purpose = 'ticket' order by id desc limit 1) t,
+    (select * from behalf.secrets where purpose = 'seal' order by id desc limit 1) s;
 
-  if behalf.revoked(payload) then
-    perform behalf.refuse_revoked();
+  -- The way that nearly every call takes: a ticket of the newest key, looked at in one expression. 21 us
+  -- less than step by step, because PL/pgSQL sets every expression up anew in each transaction. Keys pass
+  -- through simple expressions only: see 03_hmac.sql.
+  if octet_length(proof) <= 65536 and left(proof, 4) = 'bt1.' and (
+       sha256(substr(octets, 5, 64)) = sha256(convert_to(encode(
+         sha256(keys.ticket_outer || sha256(keys.ticket_inner || body)), 'hex'), 'UTF8'))) is true then
+    payload := convert_from(body, 'UTF8')::jsonb;
+  end if;
+  if (payload ->> 'login' = session_user
+      and (payload ->> 'exp')::numeric > extract(epoch from clock_timestamp())
+      and payload -> 'claims' ->> 'iss' = for_issuer and payload -> 'claims' ->> 'sub' = for_subject
+      and (keys.not_before is null or (payload -> 'claims' ->> 'iat')::numeric > extract(epoch from keys.not_before))) is not true then
+    -- Everything else: a token, a ticket of the key before, and whatever must be refused, with its reason.
+    if left(proof, 4) = 'bt1.' then
+      payload := behalf.read_ticket(proof);
+    else
+      select made.ticket, made.payload into ticket, payload from behalf.make_ticket(proof) made;
+    end if;
+    if (payload -> 'claims' ->> 'iss' = for_issuer and payload -> 'claims' ->> 'sub' = for_subject) is not true then
+      perform behalf.refuse('ZB010', 'subject', 'the proof is of another human than the call', 'The caller mixed up credentials: report it.');
+    end if;
+    if behalf.revoked(payload) then
+      perform behalf.refuse_revoked();
+    end if;
+    body := convert_to(payload::text, 'UTF8');
   end if;
   if task is not null then
     perform behalf.check_task(task);
     payload := payload || jsonb_build_object('task', task);
+    body := convert_to(payload::text, 'UTF8');
   end if;
 
-  select s.* into strict secret from behalf.secrets s
-  where s.purpose = 'seal' order by s.id desc limit 1;
-  sealed := payload::text;
-  -- An assignment of its own, for the reason at the top of 03_hmac.sql.
-  sealed := encode(behalf.hmac(secret.inner_block, secret.outer_block,
-    int4send(pg_backend_pid()) || timestamptz_send(now()) || convert_to(sealed, 'UTF8')), 'hex') || sealed;
-  perform set_config('behalf.seal', sealed, true);
+  -- Assignments and no PERFORM, for the same reason.
+  done := set_config('behalf.seal', encode(sha256(keys.seal_outer || sha256(keys.seal_inner
+    || int4send(pg_backend_pid()) || timestamptz_send(now()) || body)), 'hex') || convert_from(body, 'UTF8'), true);
   if call_id is not null then
-    perform set_config('application_name', 'behalf/' || call_id, true);
+    done := set_config('application_name', 'behalf/' || call_id, true);
   end if;
   if timeout_ms is not null then
-    perform set_config('statement_timeout', greatest(timeout_ms, 1)::text, true);
+    done := set_config('statement_timeout', greatest(timeout_ms, 1)::text, true);
   end if;
   expires_at := (payload ->> 'exp')::double precision;
   role := payload ->> 'role';
@@ -130,24 +149,23 @@ language plpgsql stable parallel restricted
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  seal text := current_setting('behalf.seal', true);
-  body text := substr(seal, 65);
-  inner_block bytea;
-  outer_block bytea;
+  octets bytea := convert_to(current_setting('behalf.seal', true), 'UTF8');
+  key record;
   payload jsonb;
 begin
-  if seal is null or body = '' then
+  if octets is null or octets = '' then
     return null;
   end if;
-  select s.inner_block, s.outer_block into strict inner_block, outer_block from behalf.secrets s
+  select s.inner_block, s.outer_block into strict key from behalf.secrets s
   where s.purpose = 'seal' order by s.id desc limit 1;
-  if (sha256(convert_to(left(seal, 64), 'UTF8')) = sha256(convert_to(encode(
-       sha256(outer_block || sha256(inner_block
-         || int4send(pg_backend_pid()) || timestamptz_send(now()) || convert_to(body, 'UTF8'))),
+  -- Hashed before they are compared, so that the time of the comparison says nothing about the MAC.
+  if (sha256(substr(octets, 1, 64)) = sha256(convert_to(encode(
+       sha256(key.outer_block || sha256(key.inner_block
+         || int4send(pg_backend_pid()) || timestamptz_send(now()) || substr(octets, 65))),
        'hex'), 'UTF8'))) is not true then
     return null;
   end if;
-  payload := body::jsonb;
+  payload := convert_from(substr(octets, 65), 'UTF8')::jsonb;
   -- clock_timestamp(), so that an expiry bites in the middle of a transaction, and also in the middle of a
   -- statement that somebody keeps running.
   if ((payload ->> 'exp')::numeric > extract(epoch from clock_timestamp())) is not true then

@@ -2,8 +2,8 @@
 -- function that the agent role owns, where PostgreSQL itself refuses SET ROLE, COMMIT, DO, several
 -- statements, EXPLAIN and every write.
 --
--- The login calls open(), describes the portal `behalf_cursor`, and calls fetch(). It must never FETCH
--- from that portal itself: the agent's expressions would then run as the login, outside the function.
+-- The login calls read(), or open() and then fetch() for page after page, and describes the portal
+-- `behalf_cursor`. It must never FETCH from that portal itself: the agent's expressions would then run as the login, outside the function.
 
 -- The role of this call, after what has to hold for each of its steps.
 create or replace function behalf.sandbox_role() returns name
@@ -25,6 +25,18 @@ begin
     perform behalf.refuse_revoked();
   end if;
   return payload ->> 'role';
+end
+$$;
+
+-- One statement and its first page, in one function: 50 us less than open() and fetch(). The cursor stays
+-- open, so that the login can describe it.
+create or replace function behalf.read(statement text, rows integer, max_bytes bigint) returns setof text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query execute format('select * from behalf_sandbox.%I($1, $2, $3)', behalf.sandbox_role() || '_read')
+    using statement, rows, max_bytes;
 end
 $$;
 
@@ -136,7 +148,7 @@ end
 $$;
 
 -- Prepares a role for agents: makes it where it is missing, puts it into behalf_agents and gives it its
--- two sandbox functions. Run it as the DBA, once per role; it may be run again.
+-- three sandbox functions. Run it as the DBA, once per role; it may be run again.
 create or replace function behalf.add_agent_role(agent name, use_search_path text default 'public') returns void
 language plpgsql volatile strict
 set search_path = pg_catalog, pg_temp
@@ -178,6 +190,33 @@ begin
         end if;
         return next written;
         exit when used >= page_bytes;
+      end loop;
+    end
+    $body$;
+    $make$, behalf.pinned(use_search_path)));
+
+  perform behalf.put_sandbox_function(agent, agent || '_read',
+    'statement pg_catalog.text, rows pg_catalog.int4, max_bytes pg_catalog.int8', format($make$
+    returns setof pg_catalog.text
+    language plpgsql stable security definer %s
+    as $body$
+    declare
+      cursor_name pg_catalog.refcursor := 'behalf_cursor';
+      line pg_catalog.record;
+      written pg_catalog.text;
+      used pg_catalog.int8 := 0;
+    begin
+      open cursor_name no scroll for execute statement;
+      for count in 1 .. rows loop
+        fetch cursor_name into line;
+        exit when not found;
+        written := line::pg_catalog.text;
+        used := used + pg_catalog.octet_length(written);
+        if used > max_bytes then
+          return next null;
+          exit;
+        end if;
+        return next written;
       end loop;
     end
     $body$;

@@ -91,7 +91,7 @@ begin
     'behalf.preflight(integer) to %I', login);
   for item in select g.kind from behalf.gateways g where g.login = grant_gateway.login loop
     execute format(case item.kind
-      when 'sandbox' then 'grant execute on function behalf.open(text), behalf.fetch(integer, bigint, bigint), '
+      when 'sandbox' then 'grant execute on function behalf.read(text, integer, bigint), behalf.open(text), behalf.fetch(integer, bigint, bigint), '
         'behalf.write(text, integer, bigint), behalf.settle() to %I'
       else 'grant execute on function behalf.statement() to %I' end, login);
   end loop;

@@ -161,13 +161,13 @@ as $$
   union all
   select format('the sandbox of agent role %I is missing or was altered: %s', r.rolname, a.remedy)
   from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
-  where a.mode <> 'statement' and 2 <> (
+  where a.mode <> 'statement' and (case a.mode when 'read' then 3 else 2 end) <> (
     select count(*)
     from pg_proc f
     where f.pronamespace = 'behalf_sandbox'::regnamespace
       and case a.mode
         when 'read' then f.provolatile = 's'
-          and (f.proname, f.proargtypes) in ((a.role || '_open', '25'), (a.role || '_fetch', '23 20 20'))
+          and (f.proname, f.proargtypes) in ((a.role || '_read', '25 23 20'), (a.role || '_open', '25'), (a.role || '_fetch', '23 20 20'))
         else f.provolatile = 'v'
           and (f.proname, f.proargtypes) in ((a.role || '_write', '25 23 20'), (a.role || '_settle', ''))
       end

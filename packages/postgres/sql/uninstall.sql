@@ -63,7 +63,7 @@ begin
     select 'pg_proc'::regclass, f.oid from pg_proc f
     where f.pronamespace = to_regnamespace('behalf') and f.proowner <> 'behalf_owner'::regrole
       or f.pronamespace = to_regnamespace('behalf_sandbox')
-        and not exists (select from behalf.agent_roles a where f.proname in (a.role || '_open', a.role || '_fetch'))
+        and not exists (select from behalf.agent_roles a where f.proname in (a.role || '_read', a.role || '_open', a.role || '_fetch'))
         and not exists (select from behalf.companion_roles c where f.proname in (c.role || '_write', c.role || '_settle'))
     union all
     -- What the kit's roles own elsewhere: `drop owned` below would take it along.

@@ -12,8 +12,7 @@ import { statementName } from "./postgres-prepared.ts";
 import {
   assume,
   commit,
-  fetch,
-  open,
+  read,
   reset,
   rollback,
   settle,
@@ -48,21 +47,13 @@ export function sending(
   role: string | null,
 ): Sending {
   if (isStatement(input)) return statementSending(input, page, role);
-  if (access === "write") {
-    return {
-      steps: [write(input, page.maxRows + 1, page.maxBytes)],
-      read([written], typeParser) {
-        const fields = written?.fields ?? [];
-        return readPage(fields, written?.rows ?? [], compositeReader(fields, typeParser), page);
-      },
-    };
-  }
-  // One row more shows that there are more.
+  const run = access === "write" ? write : read;
   return {
-    steps: [open(input), fetch(page.maxRows + 1, page.maxBytes)],
-    read([opened, fetched], typeParser) {
-      const fields = opened?.fields ?? [];
-      return readPage(fields, fetched?.rows ?? [], compositeReader(fields, typeParser), page);
+    // One row more shows that there are more.
+    steps: [run(input, page.maxRows + 1, page.maxBytes)],
+    read([ran], typeParser) {
+      const fields = ran?.fields ?? [];
+      return readPage(fields, ran?.rows ?? [], compositeReader(fields, typeParser), page);
     },
   };
 }

@@ -18,7 +18,7 @@ export function postgresPlan(delegation: Delegation): DelegationPlan {
           task: task?.id ?? null,
         },
       },
-      { action: "behalf.open, describe, behalf.fetch" },
+      { action: "behalf.read, describe" },
       { action: "rollback" },
       { action: "pg_advisory_unlock_all, setseed" },
     ],

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 
 import type { TextStep } from "./postgres-batch.ts";
 
-/** The portal that `behalf.open` and `behalf.write` make. It must never be fetched from by the login itself. */
+/** The portal that `behalf.read`, `behalf.open` and `behalf.write` make. It must never be fetched from by the login itself. */
 const PORTAL = "behalf_cursor";
 
 // Types are qualified, too: behind a PgBouncer that shares server connections, another client of the same
@@ -74,6 +74,16 @@ export const backendStart: TextStep = {
   text: "select pg_catalog.to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())",
 };
 
+/** Runs the hostile text as the agent role, brings its first rows, and asks for its columns. */
+export function read(statement: string, rows: number, maxBytes: number): TextStep {
+  return {
+    name: "behalf_read",
+    text: "select * from behalf.read($1, $2::pg_catalog.int4, $3::pg_catalog.int8)",
+    values: [statement, String(rows), String(maxBytes)],
+    describePortal: PORTAL,
+  };
+}
+
 /** Opens the cursor on the hostile text, as the agent role, and asks for its columns. */
 export function open(statement: string): TextStep {
   return {
@@ -88,13 +98,13 @@ export function open(statement: string): TextStep {
  * Fetches inside the database's own function, so that the agent's expressions run as the agent role.
  *
  * @param maxBytes ends the result before the row that would pass it
- * @param pageBytes ends this page after the row that reaches it; `null` for one page
+ * @param pageBytes ends this page after the row that reaches it
  */
-export function fetch(rows: number, maxBytes: number, pageBytes: number | null = null): TextStep {
+export function fetch(rows: number, maxBytes: number, pageBytes: number): TextStep {
   return {
     name: "behalf_fetch",
     text: "select * from behalf.fetch($1::pg_catalog.int4, $2::pg_catalog.int8, $3::pg_catalog.int8)",
-    values: [String(rows), String(maxBytes), pageBytes === null ? null : String(pageBytes)],
+    values: [String(rows), String(maxBytes), String(pageBytes)],
   };
 }
 
