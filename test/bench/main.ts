@@ -5,6 +5,7 @@ import { type Figure, report } from "./figures.ts";
 const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<readonly Figure[]> }>>> = {
   "first-page": () => import("./first-page.ts"),
   calls: () => import("./calls.ts"),
+  records: () => import("./records.ts"),
   gateway: () => import("./gateway.ts"),
 };
 
