@@ -6,6 +6,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<readonly F
   "first-page": () => import("./first-page.ts"),
   calls: () => import("./calls.ts"),
   neighbours: () => import("./neighbours.ts"),
+  records: () => import("./records.ts"),
   gateway: () => import("./gateway.ts"),
 };
 

@@ -3,7 +3,11 @@ import { randomFillSync } from "node:crypto";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const COUNTER_END = 0x1000;
 
-const random = new Uint8Array(10);
+const ID_BYTES = 10;
+
+/** Random bytes of 400 ids at a time: a call into OpenSSL costs 1.1 us, within a busy process 5. */
+const random = Buffer.alloc(400 * ID_BYTES);
+let used = random.length;
 let lastMs = 0;
 let counter = 0;
 
@@ -19,10 +23,15 @@ let counter = 0;
  * ```
  */
 export function newCallId(nowMs: number = Date.now()): string {
-  randomFillSync(random);
+  if (used === random.length) {
+    randomFillSync(random);
+    used = 0;
+  }
+  const at = used;
+  used += ID_BYTES;
   if (nowMs > lastMs) {
     lastMs = nowMs;
-    counter = (((random[0] ?? 0) << 8) | (random[1] ?? 0)) & 0x7ff;
+    counter = random.readUInt16BE(at) & 0x7ff;
   } else if (++counter === COUNTER_END) {
     // More than 2,048 ids in one millisecond: borrow the next one, as the RFC suggests.
     lastMs += 1;
@@ -30,8 +39,8 @@ export function newCallId(nowMs: number = Date.now()): string {
   }
   const time = lastMs.toString(16).padStart(12, "0");
   const count = counter.toString(16).padStart(3, "0");
-  const variant = (((random[2] ?? 0) & 0x3f) | 0x80).toString(16);
-  const rest = Buffer.from(random.subarray(3)).toString("hex");
+  const variant = ((random.readUInt8(at + 2) & 0x3f) | 0x80).toString(16);
+  const rest = random.toString("hex", at + 3, used);
   return `${time.slice(0, 8)}-${time.slice(8)}-7${count}-${variant}${rest.slice(0, 2)}-${rest.slice(2)}`;
 }
 

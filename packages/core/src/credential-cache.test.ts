@@ -1,15 +1,22 @@
+import { createSecretKey } from "node:crypto";
 import fc from "fast-check";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { sampleDelegation } from "../test-support/sample-delegation.ts";
 import { everythingOf, refused } from "../test-support/refused.ts";
-import { credentialCache, credentialKey } from "./credential-cache.ts";
+import { credentialCache, credentialKey, credentialKeys } from "./credential-cache.ts";
 import type { Credential } from "./credential.ts";
+import type { Delegation, Task } from "./delegation.ts";
 import { BehalfError } from "./errors.ts";
 import { passthrough } from "./passthrough.ts";
 import { Secret } from "./secret.ts";
 import type { TokenExchange, TokenExchangeFacts } from "./token-exchange.ts";
 
-const facts: TokenExchangeFacts = { issuer: "https://a.test", clientId: "gateway", audience: "db" };
+// Frozen as tokenExchange() does it: keys are kept for nothing else.
+const facts: TokenExchangeFacts = Object.freeze({
+  issuer: "https://a.test",
+  clientId: "gateway",
+  audience: "db",
+});
 
 let nowMs: number;
 let exchanges: { subject: string; signal: AbortSignal | undefined }[];
@@ -223,17 +230,19 @@ describe("the key of a credential", () => {
     ),
   });
   type Request = typeof request extends fc.Arbitrary<infer T> ? T : never;
-  const pepper = new Uint8Array(32);
+  const pepperOf = (byte: number) => createSecretKey(new Uint8Array(32).fill(byte));
+  const pepper = pepperOf(0);
 
-  function keyOf(r: Request, by = pepper): string {
+  const keyOf = (r: Request, by = pepper): string => credentialKey(by, ...partsOf(r));
+
+  function partsOf(r: Request): [TokenExchangeFacts, Pick<Delegation, "identity" | "task">] {
     const { identity } = sampleDelegation();
     const task = r.task && {
       id: r.task.id,
       expiresAtMs: r.task.expiresAtMs,
       authorizationDetails: [{ type: "t", actions: ["read" as const], objects: r.task.objects }],
     };
-    return credentialKey(
-      by,
+    return [
       {
         issuer: r.issuer,
         clientId: r.clientId,
@@ -251,7 +260,7 @@ describe("the key of a credential", () => {
         },
         ...(task === undefined ? {} : { task }),
       },
-    );
+    ];
   }
 
   const spelt = (r: Request) => JSON.stringify({ ...r, scope: r.scope?.toSorted() ?? null });
@@ -286,9 +295,82 @@ describe("the key of a credential", () => {
       fc.property(request, (one) => {
         const turned = { ...one, scope: one.scope?.toReversed() };
         expect(keyOf(turned)).toBe(keyOf(one));
-        expect(keyOf(one, new Uint8Array(32).fill(1))).not.toBe(keyOf(one));
+        expect(keyOf(one, pepperOf(1))).not.toBe(keyOf(one));
       }),
     );
+  });
+});
+
+describe("the key that is kept with an identity", () => {
+  const frozen = <T>(value: T): T => {
+    if (typeof value === "object" && value !== null) Object.values(value).forEach(frozen);
+    return Object.freeze(value);
+  };
+  const task = (object: string): Task => ({
+    id: "one id",
+    expiresAtMs: nowMs,
+    authorizationDetails: [{ type: "t", actions: ["read"], objects: [object] }],
+  });
+
+  it("is made once where everything is frozen, and once for each task and exchange", () => {
+    const keyOf = credentialKeys();
+    const { identity } = frozen(delegate());
+    const secret = vi.spyOn(Secret.prototype, "reveal");
+    const requests = [
+      [facts, {}],
+      [frozen({ ...facts, audience: "other" }), {}],
+      [facts, { task: frozen(task("a")) }],
+      [facts, { task: frozen(task("b")) }],
+    ] as const;
+    const keys = requests.map(([asked, more]) => {
+      const made = keyOf(asked, { identity, ...more });
+      const reveals = secret.mock.calls.length;
+      expect(keyOf(asked, { identity, ...more })).toBe(made);
+      expect(secret.mock.calls).toHaveLength(reveals);
+      return made;
+    });
+    expect(new Set(keys).size).toBe(4);
+    expect(keyOf(facts, { identity })).toBe(keys[0]);
+    secret.mockRestore();
+  });
+
+  it.each([
+    ["token", { token: new Secret("another") }],
+    ["subject", { subject: "bob" }],
+    ["actors", { actors: [] }],
+  ])("is of no use for an identity whose %s somebody changes", async (_name, change) => {
+    const source = cache();
+    const call = delegate();
+    await source.credential(call);
+    await source.credential(call);
+    expect(exchanges).toHaveLength(1);
+    Object.assign(call.identity, change);
+    await source.credential(call);
+    expect(exchanges).toHaveLength(2);
+  });
+
+  it("is of no use for a part that somebody changes within a frozen identity", () => {
+    const keyOf = credentialKeys();
+    const actors = [{ subject: "agent-7" }];
+    const identity = Object.freeze({ ...delegate().identity, actors });
+    const before = keyOf(facts, { identity });
+    actors.unshift({ subject: "agent-8" });
+    expect(keyOf(facts, { identity })).not.toBe(before);
+    const inTask = task("a");
+    const whole = frozen(delegate()).identity;
+    const narrow = keyOf(facts, { identity: whole, task: inTask });
+    Object.assign(inTask, task("b"));
+    expect(keyOf(facts, { identity: whole, task: inTask })).not.toBe(narrow);
+  });
+
+  it("leads to nothing after invalidate", async () => {
+    const source = cache();
+    const call = frozen(delegate());
+    await source.credential(call);
+    source.invalidate(call.identity);
+    expect((await source.credential(call)).token.reveal()).toBe("alice-2");
+    nowMs += 300_000;
+    expect((await source.credential(call)).token.reveal()).toBe("alice-3");
   });
 });
 

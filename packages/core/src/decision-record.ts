@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { assertDelegation } from "./assert-delegation.ts";
 import type { DecisionRecord } from "./audit-record.ts";
 import { newCallId } from "./call-id.ts";
@@ -49,7 +49,7 @@ export function decisionOf(call: CallFacts): OpenDecision {
 
 /** SHA-256 of a statement's text in UTF-8, hexadecimal. */
 export function statementHash(text: string): string {
-  return createHash("sha256").update(text, "utf8").digest("hex");
+  return hash("sha256", text, "hex");
 }
 
 function whoOf(

@@ -69,6 +69,15 @@ describe("a record", () => {
     },
   );
 
+  it("begins with what the reader looks for, however its members are ordered", async () => {
+    const { v, kind, ...rest } = decision();
+    const sink = jsonlSink({ path });
+    await sink.write({ ...rest, kind, v });
+    await sink.close();
+    expect(await readFile(path, "utf8")).toMatch(/^{"v":1,"kind":"decision",/);
+    expect((await all()).records).toEqual([{ v, kind, ...rest }]);
+  });
+
   it("is for the owner's eyes alone", async () => {
     const sink = jsonlSink({ path });
     await sink.write(decision());

@@ -18,8 +18,12 @@ export interface JsonlSinkOptions {
   readonly maxPendingBytes?: number;
 }
 
+/** What every line begins with. */
+const RECORD_START = '{"v":1,"kind":"';
+
 interface Waiting {
-  readonly line: Buffer;
+  readonly line: string;
+  readonly bytes: number;
   readonly resolve: () => void;
   readonly reject: (error: BehalfError) => void;
 }
@@ -55,7 +59,7 @@ export function jsonlSink(options: JsonlSinkOptions): RecordSink {
   async function appendBatch(batch: readonly Waiting[]): Promise<void> {
     try {
       file ??= await openAppendOnly(path, isSynced);
-      await file.append(Buffer.concat(batch.map(({ line }) => line)));
+      await file.append(batch.map(({ line }) => line).join(""));
       for (const { resolve } of batch) resolve();
     } catch (error) {
       // After a failed fsync the kernel may have dropped the pages: this handle says nothing any more.
@@ -68,28 +72,32 @@ export function jsonlSink(options: JsonlSinkOptions): RecordSink {
 
   async function drain(): Promise<void> {
     while (waiting.length > 0) {
+      // Whoever writes within the same turn is in the batch: without this the first would go alone, and
+      // the others would wait for two syncs.
+      await Promise.resolve();
       const batch = waiting;
       waiting = [];
       await appendBatch(batch);
-      for (const { line } of batch) pendingBytes -= line.length;
+      for (const { bytes } of batch) pendingBytes -= bytes;
     }
     running = undefined;
   }
 
   return {
-    async write(record) {
-      if (isClosed) throw new BehalfError("closed", "the record sink is closed");
-      const line = lineOf(record);
-      if (pendingBytes + line.length > maxPending) {
-        throw new BehalfError("records.unavailable", "too many records wait to be written", {
-          reason: "backpressure",
-        });
-      }
-      pendingBytes += line.length;
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      waiting.push({ line, resolve, reject });
-      running ??= drain();
-      await promise;
+    write(record) {
+      return new Promise((resolve, reject) => {
+        if (isClosed) throw new BehalfError("closed", "the record sink is closed");
+        const line = lineOf(record);
+        const bytes = Buffer.byteLength(line);
+        if (pendingBytes + bytes > maxPending) {
+          throw new BehalfError("records.unavailable", "too many records wait to be written", {
+            reason: "backpressure",
+          });
+        }
+        pendingBytes += bytes;
+        waiting.push({ line, bytes, resolve, reject });
+        running ??= drain();
+      });
     },
     async close() {
       isClosed = true;
@@ -101,9 +109,11 @@ export function jsonlSink(options: JsonlSinkOptions): RecordSink {
 }
 
 /** `v` and `kind` come first: the reader finds a whole line behind a torn one by them. */
-function lineOf(record: AuditRecord): Buffer {
+function lineOf(record: AuditRecord): string {
+  const text = JSON.stringify(record);
+  if (text.startsWith(RECORD_START)) return `${text}\n`;
   const { v, kind, ...rest } = record;
-  return Buffer.from(`${JSON.stringify({ v, kind, ...rest })}\n`, "utf8");
+  return `${JSON.stringify({ v, kind, ...rest })}\n`;
 }
 
 function unwritten(cause: unknown): BehalfError {

@@ -23,6 +23,7 @@ export class Secret {
 
   constructor(value: string) {
     this.#value = value;
+    Object.freeze(this);
   }
 
   /** The value itself. The caller sees to it that it reaches the wire and nothing else. */

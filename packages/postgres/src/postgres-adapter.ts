@@ -103,8 +103,9 @@ export function postgres(options: PostgresOptions): SqlAdapter {
         const { limits: page, note } = open;
         const mode = modeOf(input);
         return open.lend(mode, async (connection, human) => {
-          const { statementRole } = human.tickets.proof(human.credential.token);
-          const sent = sending(input, access, page, statementRole);
+          const role =
+            mode === "statement" ? human.tickets.proof(human.credential.token).statementRole : null;
+          const sent = sending(input, access, page, role);
           const steps = [...sent.steps, ...ending(mode, access)];
           const { native, rest } = await startCall(connection, human, steps);
           connection.cleaned();

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 import { Secret, type Identity, type SubjectRef } from "@behalf/core";
 import { LRUCache } from "lru-cache";
@@ -46,7 +46,7 @@ interface Entry {
  */
 export function tickets(max: number): Tickets {
   const cache = new LRUCache<string, Entry>({ max });
-  const keyOf = (token: Secret) => createHash("sha256").update(token.reveal()).digest("base64");
+  const keyOf = (token: Secret) => hash("sha256", token.reveal(), "base64");
   return {
     proof(token) {
       const entry = cache.get(keyOf(token));
