@@ -55,9 +55,6 @@ export function sharedAdapter(pool: pg.Pool): SqlAdapter {
       const columns = fields.map(({ name, dataTypeID }) => ({ name, typeId: dataTypeID }));
       return { columns, rows, truncated: null };
     },
-    stream: () => {
-      throw new BehalfError("configuration", "the bench needs no stream");
-    },
     async invalidate() {},
     close: () => pool.end(),
   };
