@@ -8,9 +8,10 @@ import pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { behalf, type BehalfRun } from "../support/behalf-command.ts";
+import { worldConfig, worldSecrets } from "../support/behalf-config.ts";
 import { until } from "../support/failure.ts";
 import { toolAnswer } from "../support/gateway-world.ts";
-import { DATABASE, GATEWAY, GATEWAY_SECRET, makeWorld, type World } from "../support/world.ts";
+import { GATEWAY_SECRET, makeWorld, type World } from "../support/world.ts";
 
 let world: World;
 let folder: string;
@@ -28,25 +29,7 @@ afterAll(async () => {
 let files = 0;
 /** The world's configuration, with changes to its text. */
 function configFile(change: (text: string) => string = (text) => text): string {
-  const { hostname, port } = new URL(world.url());
-  const text = change(`server:
-  publicUrl: http://gateway.test/mcp
-  port: 0
-  drainSeconds: 20
-identity:
-  issuers:
-    - ${world.idp.issuer}
-  audience: ${GATEWAY}
-exchange:
-  clientId: gateway
-  clientSecret: \${env:GATEWAY_SECRET}
-  audience: ${DATABASE}
-database:
-  sandbox:
-    url: postgres://${world.names.gateway}:\${env:DB_PASSWORD}@${hostname}:${port}/${world.names.database}
-records:
-  path: records.jsonl
-`);
+  const text = change(worldConfig(world));
   const path = join(folder, `behalf-${(files += 1)}.yaml`);
   writeFileSync(path, text);
   return path;
@@ -64,12 +47,7 @@ records:`,
 }
 
 function start(command: readonly string[], more: Readonly<Record<string, string>> = {}): BehalfRun {
-  const run = behalf(command, {
-    GATEWAY_SECRET,
-    DB_PASSWORD: world.passwords.gateway,
-    STATEMENTS_PASSWORD: world.passwords.statementGateway,
-    ...more,
-  });
+  const run = behalf(command, { ...worldSecrets(world), ...more });
   started.push(run);
   return run;
 }
