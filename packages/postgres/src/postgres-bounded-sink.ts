@@ -13,29 +13,34 @@ const OUTCOME_MS = 5_000;
  */
 export function boundedSink(records: RecordSink, clock: () => CallClock | undefined): RecordSink {
   return {
-    async write(record) {
+    write(record) {
       const callsClock = record.kind === "decision" ? clock() : undefined;
-      if (callsClock !== undefined) {
-        await orStopped(records.write(record), callsClock);
-        return;
-      }
-      const timer = Promise.withResolvers<never>();
-      const timeout = setTimeout(() => {
-        timer.reject(
-          new BehalfError(
-            "records.unavailable",
-            `the record was not durable within ${OUTCOME_MS} ms`,
-          ),
-        );
-      }, OUTCOME_MS);
       const written = records.write(record);
-      written.catch(() => {});
-      try {
-        await Promise.race([written, timer.promise]);
-      } finally {
-        clearTimeout(timeout);
-      }
+      return callsClock === undefined ? inTime(written) : orStopped(written, callsClock);
     },
     close: () => records.close(),
   };
+}
+
+function inTime(written: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timeout = setTimeout(() => {
+      reject(
+        new BehalfError(
+          "records.unavailable",
+          `the record was not durable within ${OUTCOME_MS} ms`,
+        ),
+      );
+    }, OUTCOME_MS);
+    written.then(
+      () => {
+        clearTimeout(timeout);
+        resolve();
+      },
+      (error: unknown) => {
+        clearTimeout(timeout);
+        reject(error);
+      },
+    );
+  });
 }

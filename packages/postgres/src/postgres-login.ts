@@ -49,6 +49,7 @@ export function login(options: LoginOptions): Login {
   });
   const kept = tickets(options.maxTickets);
   let ready: Promise<void> | null = null;
+  let isReady = false;
 
   // On a clock of its own: the caller who happens to come first may give up, and others wait, too.
   async function checkOnce(): Promise<void> {
@@ -59,12 +60,14 @@ export function login(options: LoginOptions): Login {
       ready = null;
     });
     await check;
+    isReady = true;
   }
 
   return {
     connections: lender,
     tickets: kept,
     async ready(clock) {
+      if (isReady) return;
       try {
         await orStopped((ready ??= checkOnce()), clock);
       } catch (error) {
