@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, rmSync, watch } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
@@ -29,8 +29,10 @@ interface Run {
 
 interface RunOptions {
   readonly input?: string;
-  /** Sends SIGINT once this was printed, or after so many milliseconds. */
-  readonly interruptAt?: string | number;
+  /** Sends SIGINT once this was printed. */
+  readonly interruptAt?: string;
+  /** Sends SIGINT once its folder for temporary files holds something whose name begins so. */
+  readonly interruptAtFile?: string;
   /** Closes the end of the pipe that is read, as `head` does, once this was printed. */
   readonly closeAt?: string;
   readonly arguments?: readonly string[];
@@ -49,14 +51,21 @@ async function run(program: "main.ts" | "try.ts", options: RunOptions = {}): Pro
   });
   let output = "";
   let errors = "";
-  const { interruptAt, closeAt } = options;
+  const { interruptAt, interruptAtFile, closeAt } = options;
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
-    if (typeof interruptAt === "string" && output.includes(interruptAt)) child.kill("SIGINT");
+    if (interruptAt !== undefined && output.includes(interruptAt)) child.kill("SIGINT");
     if (closeAt !== undefined && output.includes(closeAt)) child.stdout.destroy();
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  if (typeof interruptAt === "number") setTimeout(() => child.kill("SIGINT"), interruptAt);
+  if (interruptAtFile !== undefined) {
+    const watcher = watch(temporary, (_, name) => {
+      if (name?.startsWith(interruptAtFile) !== true) return;
+      watcher.close();
+      child.kill("SIGINT");
+    });
+    child.once("close", () => watcher.close());
+  }
   if (options.input !== undefined) child.stdin.end(options.input);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.on("error", reject).on("close", resolve);
@@ -109,11 +118,12 @@ describe("npm start", () => {
   });
 
   test.each([
-    ["while it writes", "2. It writes as Alice"],
-    ["in the middle", "3. Now Alice's agent turns hostile"],
-    ["during the set-up", 700],
-  ])("Ctrl-C %s cleans up and exits with 130", async (_, interruptAt) => {
-    const { code, output, errors, leftovers } = await run("main.ts", { interruptAt });
+    ["while it writes", { interruptAt: "2. It writes as Alice" }],
+    ["in the middle", { interruptAt: "3. Now Alice's agent turns hostile" }],
+    ["as soon as there is something to clean up", { interruptAtFile: "behalf-tour-" }],
+    ["while the server starts", { interruptAtFile: "behalf-postgres-" }],
+  ])("Ctrl-C %s cleans up and exits with 130", async (_, when) => {
+    const { code, output, errors, leftovers } = await run("main.ts", when);
     expect(errors).toBe("");
     expect(output).not.toContain("claims checked");
     expect(leftovers).toEqual([]);
