@@ -1,43 +1,111 @@
-import { BehalfError, type Principal, type SqlResult } from "@behalf/core";
-import type { Gateway, RunSqlOptions } from "./gateway.ts";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { bearer, type Bearer } from "./bearer.ts";
 import type { Person } from "./people.ts";
 import type { Shop } from "./shop.ts";
+import { principalOf, toolAnswer, type Principal, type ToolAnswer } from "./tool-answer.ts";
 
-/** An AI agent that works for one human. It holds the human's token for the gateway and nothing else. */
-export interface Agent {
-  readonly person: Person;
-  /** @param at with the same token. Default is the shop's gateway */
-  runSql(sql: string, options?: RunSqlOptions, at?: Gateway): Promise<SqlResult>;
-  whoAmI(): Promise<Principal>;
+/** The revision of MCP that is spoken. */
+export const REVISION = "2026-07-28";
+
+/** One call of a tool, as the agent makes it. */
+export interface ToolCall {
+  readonly tool: string;
+  /** The agent's own text, where the tool takes one. */
+  readonly sql?: string;
 }
 
-/** @param onCall is told of every call that reaches the gateway's tools with a statement */
+/** An AI agent that works for one human: an MCP client that holds the human's token for the gateway and nothing else. */
+export interface Agent {
+  readonly person: Person;
+  /** One SELECT of the agent's own. */
+  query(sql: string, options?: QueryOptions): Promise<ToolAnswer>;
+  /** One INSERT, UPDATE, DELETE or MERGE of the agent's own. */
+  write(sql: string): Promise<ToolAnswer>;
+  /** A tool of the gateway's author. */
+  call(tool: string, args: Readonly<Record<string, unknown>>): Promise<ToolAnswer>;
+  whoAmI(): Promise<Principal>;
+  /** The names of the tools that the gateway offers. */
+  tools(): Promise<string[]>;
+  /** The same agent with the same token, before another gateway. Nobody is told of its calls. */
+  at(url: URL): Agent;
+}
+
+interface QueryOptions {
+  /** Default is the gateway's. */
+  readonly maxRows?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** @param onCall is told of every call of a tool before it is sent */
 export function agentOf(
   shop: Shop,
   person: Person,
-  onCall: (sql: string) => void = () => {},
+  onCall: (call: ToolCall) => void = () => {},
 ): Agent {
-  let signedIn: Promise<string> | null = null;
+  return agentWith(
+    bearer(() => shop.signIn(person.subject)),
+    shop.gateway.url,
+    { shop, person, onCall },
+  );
+}
 
-  async function withToken<T>(call: (token: string) => Promise<T>): Promise<T> {
-    const used = (signedIn ??= shop.signIn(person.subject));
-    try {
-      return await call(await used);
-    } catch (error) {
-      if (!BehalfError.isInstance(error) || error.code !== "identity.expired") throw error;
-      // Of calls at the same time only the first signs in again.
-      if (signedIn === used) signedIn = shop.signIn(person.subject);
-      return call(await signedIn);
-    }
+function agentWith(
+  held: Bearer,
+  url: URL,
+  {
+    shop,
+    person,
+    onCall,
+  }: {
+    readonly shop: Shop;
+    readonly person: Person;
+    readonly onCall: (call: ToolCall) => void;
+  },
+): Agent {
+  let connected: Promise<Client> | undefined;
+
+  async function connect(): Promise<Client> {
+    const client = new Client(
+      { name: "assistant", version: "1" },
+      { versionNegotiation: { mode: { pin: REVISION } } },
+    );
+    shop.atEnd(() => client.close());
+    const authProvider = { token: () => held.token(), onUnauthorized: () => held.renew() };
+    await client.connect(new StreamableHTTPClientTransport(url, { authProvider }));
+    return client;
+  }
+
+  async function send(name: string, args: Readonly<Record<string, unknown>>, signal?: AbortSignal) {
+    const client = await (connected ??= connect());
+    return client.callTool(
+      { name, arguments: { ...args } },
+      signal === undefined ? {} : { signal },
+    );
   }
 
   return {
     person,
-    runSql: (sql, options, at = shop.gateway) =>
-      withToken((token) => {
-        onCall(sql);
-        return at.runSql(token, sql, options);
-      }),
-    whoAmI: () => withToken((token) => shop.gateway.whoAmI(token)),
+    async query(sql, { maxRows, signal } = {}) {
+      onCall({ tool: "query", sql });
+      const limit = maxRows === undefined ? {} : { max_rows: maxRows };
+      return toolAnswer(await send("query", { sql, ...limit }, signal));
+    },
+    async write(sql) {
+      onCall({ tool: "write", sql });
+      return toolAnswer(await send("write", { sql }));
+    },
+    async call(tool, args) {
+      onCall({ tool });
+      return toolAnswer(await send(tool, args));
+    },
+    async whoAmI() {
+      onCall({ tool: "whoami" });
+      return principalOf(await send("whoami", {}));
+    },
+    async tools() {
+      const client = await (connected ??= connect());
+      return (await client.listTools()).tools.map(({ name }) => name);
+    },
+    at: (other) => agentWith(held, other, { shop, person, onCall: () => {} }),
   };
 }

@@ -1,4 +1,5 @@
 import { attacks, type Attack } from "./attacks.ts";
+import type { Agents } from "./agents.ts";
 import type { Checks } from "./checks.ts";
 import { alice, bob, type Person } from "./people.ts";
 import { cut, wrap, type Printer } from "./printing.ts";
@@ -6,24 +7,20 @@ import { behalfScene, recipeScene, type Answer, type Scene } from "./scenes.ts";
 import type { Shop } from "./shop.ts";
 import { FINGERPRINT, same, truth } from "./truth.ts";
 
-const EXPLAINED = [
-  '42P11 "cannot open … as cursor": PostgreSQL takes one statement at a time',
-  "here, and it must be one that reads.",
-];
-
-/** Step two: every attack on both sides of the same server, one after the other. */
+/** Step three: every attack on both sides of the same server, one after the other. */
 export async function attackStep(
   shop: Shop,
   { check }: Checks,
   out: Printer,
-  onAlicesCall: (sql: string) => void,
+  agents: Agents,
   signal?: AbortSignal,
 ): Promise<void> {
-  const behalf = behalfScene(shop, onAlicesCall);
+  const behalf = behalfScene(shop, agents);
+  const throughWrite = behalfScene(shop, agents, "write");
   const side = Math.floor((out.width - 3 - 4) / 3);
   const widths = [side - 3, side, out.width - 7 - 2 * side + 3];
 
-  out.heading("2. Now Alice's agent turns hostile");
+  out.heading("3. Now Alice's agent turns hostile");
   const print = (
     number: string,
     cells: readonly (readonly string[])[],
@@ -40,7 +37,9 @@ export async function attackStep(
   await honest("before the attacks");
   const opened = shop.connectionsOpened();
   let attempts = 0;
+  let gainedByWriting = 0;
   let undisturbed = 0;
+  let advice = "";
   for (const [index, attack] of attacks.entries()) {
     signal?.throwIfAborted();
     const leaked = await onTheRecipe(attack);
@@ -54,13 +53,18 @@ export async function attackStep(
     out.line(out.dim(`   ${cut(attack.sql, out.width - 3)}`));
   }
   out.line();
-  for (const line of EXPLAINED) out.line(`   ${line}`);
+  for (const line of wrap(`With 42P11 the agent is told: ${advice}`, out.width - 3)) {
+    out.line(`   ${line}`);
+  }
   await honest("after the attacks");
   check(
     "all of it ran on connections that were opened before the first attack",
     opened > 0 && shop.connectionsOpened() === opened,
   );
   out.line();
+  const texts = attempts / 2;
+  const writing = gainedByWriting === 0 ? "and gained nothing" : "AND GAINED SOMETHING";
+  out.line(`   Each of the ${texts} texts went to the tool write as well, ${writing}.`);
   out.line(`   After each of ${attempts} attempts Bob's agent asked through the same connections,`);
   out.line(`   and saw exactly Bob's rows ${undisturbed} times.`);
 
@@ -82,15 +86,9 @@ export async function attackStep(
     const lines: string[] = [];
     for (const sql of [attack.sql, attack.alone]) {
       if (sql === undefined) continue;
-      attempts += 1;
-      const { answer, gained } = await attack.run(behalf, sql);
       const what = `an agent that ${attack.title}${sql === attack.alone ? " (one statement)" : ""}`;
-      check(`Behalf: ${what} gains nothing`, gained === 0);
-      check(
-        `Behalf: ${what} is refused by PostgreSQL or shown nothing foreign`,
-        isFromServer(answer),
-      );
-      if (await seesOwnRows(behalf.asBob, bob, `Behalf: after ${what}`)) undisturbed += 1;
+      const { answer, gained } = await attempt(attack, behalf, sql, what);
+      if (answer.kind === "refused" && answer.code === "42P11") advice = answer.advice ?? "";
       const text =
         gained > 0
           ? `LEAKED: ${attack.gain(gained)}`
@@ -98,9 +96,23 @@ export async function attackStep(
             ? `${answer.code} ${answer.message}`
             : "0 foreign rows";
       lines.push(sql === attack.alone ? `alone: ${text}` : text);
+      const written = await attempt(attack, throughWrite, sql, `${what}, with the tool write,`);
+      gainedByWriting += written.gained;
     }
     await attack.undo?.(behalf);
     return lines;
+  }
+
+  async function attempt(attack: Attack, scene: Scene, sql: string, what: string) {
+    attempts += 1;
+    const { answer, gained } = await attack.run(scene, sql);
+    check(`Behalf: ${what} gains nothing`, gained === 0);
+    check(
+      `Behalf: ${what} is refused by PostgreSQL or shown nothing foreign`,
+      isFromServer(answer),
+    );
+    if (await seesOwnRows(behalf.asBob, bob, `Behalf: after ${what}`)) undisturbed += 1;
+    return { answer, gained };
   }
 
   /** The comparison is fair: for an honest agent both sides are right. */

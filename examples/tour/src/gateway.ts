@@ -4,14 +4,13 @@ import {
   tokenExchange,
   type Capabilities,
   type CredentialSource,
-  type Principal,
-  type QueryOptions,
   type RecordSink,
   type Secret,
-  type SqlResult,
 } from "@behalf/core";
+import { gateway } from "@behalf/gateway";
 import { postgres } from "@behalf/postgres";
 import type pg from "pg";
+import { ordersByStatus } from "./author-tool.ts";
 
 export interface GatewayOptions {
   readonly issuer: string;
@@ -19,8 +18,8 @@ export interface GatewayOptions {
   readonly audience: string;
   /** Of the humans, at the database. */
   readonly credentials: CredentialSource;
-  /** Of the gateway's one login. */
-  readonly pool: pg.Pool;
+  /** Of the login for agents' texts, and of the one for the author's statements. */
+  readonly pools: { readonly texts: pg.Pool; readonly statements: pg.Pool };
   readonly records: RecordSink;
 }
 
@@ -31,18 +30,12 @@ export interface ExchangeOptions {
   readonly databaseAudience: string;
 }
 
-export interface RunSqlOptions extends QueryOptions {
-  /** How the records name the call. Default is `run_sql` */
-  readonly tool?: string;
-}
-
-/** A gateway with two tools. Each call brings the human's token; nothing is remembered between calls. */
-export interface Gateway {
-  runSql(token: string | undefined, sql: string, options?: RunSqlOptions): Promise<SqlResult>;
-  whoAmI(token: string | undefined): Promise<Principal>;
+/** A gateway that listens on loopback. */
+export interface ServedGateway extends AsyncDisposable {
+  /** Of the MCP endpoint. */
+  readonly url: URL;
   /** What the adapter promises, who enforces it, and how that is known. */
   readonly capabilities: Capabilities;
-  close(): Promise<void>;
 }
 
 /** Exchanges a human's token for one that the database accepts, and keeps it while it is good. */
@@ -61,28 +54,40 @@ export function databaseCredentials({
   });
 }
 
-export function gateway(options: GatewayOptions): Gateway {
-  const { issuer, audience, credentials, pool, records } = options;
+/** A whole MCP gateway: built-in tools for the agent's own SQL, and a tool of its author's. */
+export async function serveGateway(options: GatewayOptions): Promise<ServedGateway> {
+  const { issuer, audience, credentials, pools, records } = options;
+  await using stack = new AsyncDisposableStack();
 
   const front = delegator({
     verifier: { issuers: [{ issuer }], audience, requireActor: true },
     records,
   });
-  const database = postgres({ pool, credentials, records, recordStatements: "text" });
+  stack.defer(() => front.close());
+  const database = postgres({
+    pool: pools.texts,
+    statements: { pool: pools.statements },
+    credentials,
+    records,
+    recordStatements: "text",
+  });
+  stack.defer(() => database.close());
+  const server = await gateway({
+    front,
+    database,
+    // Its name to the world; the agents of the tour are on the same machine and come by loopback.
+    resource: "https://gateway.shop.example/mcp",
+    authorizationServers: [issuer],
+    builtIn: { write: true },
+    tools: [ordersByStatus],
+  });
+  stack.defer(() => server.close({ drainMs: 0 }));
+  const { port } = await server.listen();
 
+  const cleanUp = stack.move();
   return {
-    async runSql(token, sql, { tool = "run_sql", ...queryOptions } = {}) {
-      const delegation = await front.delegate(token, { tool });
-      return database.query(delegation, sql, queryOptions);
-    },
-    async whoAmI(token) {
-      const delegation = await front.delegate(token, { tool: "who_am_i" });
-      return database.run(delegation, (session) => session.whoAmI());
-    },
+    url: new URL(`http://127.0.0.1:${port}/mcp`),
     capabilities: database.capabilities,
-    async close() {
-      await database.close();
-      front.close();
-    },
+    [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
   };
 }

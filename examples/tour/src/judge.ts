@@ -1,12 +1,7 @@
-import { BehalfError, type SqlResult } from "@behalf/core";
 import type pg from "pg";
+import { CONTROL } from "./control-copy.ts";
 import { show } from "./printing.ts";
-import { CONTROL } from "./shop.ts";
-
-/** What a statement brought, or the refusal. */
-export type Outcome =
-  | { readonly kind: "rows"; readonly result: SqlResult }
-  | { readonly kind: "refused"; readonly code: string; readonly message: string };
+import type { ToolAnswer } from "./tool-answer.ts";
 
 /**
  * - `own`: the answer is the same where nobody else's rows exist
@@ -16,40 +11,27 @@ export type Outcome =
  */
 export type Verdict = "own" | "changing" | "server" | "foreign";
 
-export async function outcomeOf(asked: Promise<SqlResult>): Promise<Outcome> {
-  try {
-    return { kind: "rows", result: await asked };
-  } catch (error) {
-    if (!BehalfError.isInstance(error)) throw error;
-    return {
-      kind: "refused",
-      code: error.nativeCode ?? error.code,
-      message: error.message.replace("[postgres] ", ""),
-    };
-  }
-}
-
 /** The same statement for both: the shop's database, and a copy that holds the own company's rows and no others. */
 export interface Sides {
-  readonly asked: () => Promise<Outcome>;
-  readonly inCopy: () => Promise<Outcome>;
+  readonly asked: () => Promise<ToolAnswer>;
+  readonly inCopy: () => Promise<ToolAnswer>;
 }
 
 /** Says whether anybody else's rows had an influence on an answer. */
 export async function judge(
   statement: string,
-  outcome: Outcome,
+  answer: ToolAnswer,
   others: OthersValues,
-  inCopy: Outcome,
+  inCopy: ToolAnswer,
   sides: Sides,
 ): Promise<Verdict> {
   const ofServer = speaksOfServer(statement);
-  const same = text(outcome) === text(inCopy);
+  const same = text(answer) === text(inCopy);
   // The copy keeps sizes and statistics of whole tables, so that its plans are the same: there it proves nothing.
   if (same && !ofServer) return "own";
-  if (others.within(statement, outcome)) return "foreign";
+  if (others.within(statement, answer)) return "foreign";
   if (isOtherDatabase(inCopy) || (ofServer && (same || !readsTables(statement)))) return "server";
-  if (await differAlways(outcome, inCopy, sides)) return "foreign";
+  if (await differAlways(answer, inCopy, sides)) return "foreign";
   return ofServer ? "server" : "changing";
 }
 
@@ -57,10 +39,15 @@ const ROUNDS = 4;
 
 /**
  * Whether both sides keep to their answers, and to different ones: the whole answer, or one column of it.
- * So a count tells even next to a column that changes by itself.
+ * So a count tells even next to a column that changes by itself. Asking again takes other connections
+ * than the first time: what belongs to a connection changes as well.
  */
-async function differAlways(outcome: Outcome, inCopy: Outcome, sides: Sides): Promise<boolean> {
-  const here = [parts(outcome)];
+async function differAlways(
+  answer: ToolAnswer,
+  inCopy: ToolAnswer,
+  sides: Sides,
+): Promise<boolean> {
+  const here = [parts(answer)];
   const there = [parts(inCopy)];
   const differing = () => {
     const [first = [], [copied = []]] = [here[0], there];
@@ -72,7 +59,6 @@ async function differAlways(outcome: Outcome, inCopy: Outcome, sides: Sides): Pr
     );
   };
   for (let round = 0; round < ROUNDS && differing().length > 0; round += 1) {
-    // Two at a time take two connections: what belongs to a connection differs, too.
     const [a, b, c, d] = await Promise.all([
       sides.asked(),
       sides.asked(),
@@ -86,15 +72,15 @@ async function differAlways(outcome: Outcome, inCopy: Outcome, sides: Sides): Pr
 }
 
 /** The answer as a whole, then each column by itself. */
-function parts(outcome: Outcome): string[] {
-  if (outcome.kind === "refused") return [text(outcome)];
-  const { columns, rows } = outcome.result;
+function parts(answer: ToolAnswer): string[] {
+  if (answer.kind === "refused") return [text(answer)];
+  const { columns, rows } = answer;
   const column = (at: number) =>
     rows
       .map((row) => JSON.stringify(row[at] ?? null))
       .toSorted()
       .join("\n");
-  return [text(outcome), ...columns.map((_, at) => column(at))];
+  return [text(answer), ...columns.map((_, at) => column(at))];
 }
 
 /**
@@ -103,15 +89,15 @@ function parts(outcome: Outcome): string[] {
  */
 export async function inCopyOf(
   sql: string,
-  ask: (sql: string) => Promise<SqlResult>,
-): Promise<Outcome> {
-  const outcome = await outcomeOf(ask(sql));
-  if (!isOtherDatabase(outcome)) return outcome;
-  return outcomeOf(ask(sql.replace(/\bshop(?="?\s*\.\s*"?\w+"?\s*\.)/gi, CONTROL)));
+  ask: (sql: string) => Promise<ToolAnswer>,
+): Promise<ToolAnswer> {
+  const answer = await ask(sql);
+  if (!isOtherDatabase(answer)) return answer;
+  return ask(sql.replace(/\bshop(?="?\s*\.\s*"?\w+"?\s*\.)/gi, CONTROL));
 }
 
-function isOtherDatabase(outcome: Outcome): boolean {
-  return outcome.kind === "refused" && outcome.message.startsWith("cross-database references");
+function isOtherDatabase(answer: ToolAnswer): boolean {
+  return answer.kind === "refused" && answer.message.startsWith("cross-database references");
 }
 
 const COMMENT_OR_QUOTED =
@@ -135,9 +121,9 @@ function readsTables(statement: string): boolean {
 }
 
 /** Without the order of rows, which nobody promised. */
-function text(outcome: Outcome): string {
-  if (outcome.kind === "refused") return `${outcome.code} ${outcome.message}`;
-  return outcome.result.rows
+function text(answer: ToolAnswer): string {
+  if (answer.kind === "refused") return `${answer.code} ${answer.message}`;
+  return answer.rows
     .map((row) => JSON.stringify(row))
     .toSorted()
     .join("\n");
@@ -147,7 +133,7 @@ function text(outcome: Outcome): string {
 export interface OthersValues {
   readonly count: number;
   /** Whether one of them is in the answer, and was not in the statement to begin with. */
-  within(statement: string, outcome: Outcome): boolean;
+  within(statement: string, answer: ToolAnswer): boolean;
 }
 
 export async function othersValues(admin: pg.Client, company: string): Promise<OthersValues> {
@@ -167,14 +153,14 @@ export async function othersValues(admin: pg.Client, company: string): Promise<O
   const names = [...values].filter((value) => !/^[0-9A-F]{10}$/.test(value));
   return {
     count: values.size,
-    within(statement, outcome) {
-      const answer =
-        outcome.kind === "refused"
-          ? outcome.message
-          : outcome.result.rows.map((row) => row.map(show).join("\n")).join("\n");
+    within(statement, answer) {
+      const shown =
+        answer.kind === "refused"
+          ? answer.message
+          : answer.rows.map((row) => row.map(show).join("\n")).join("\n");
       // References are unguessable and many; names are few and may stand within longer texts.
-      const found = (answer.match(references) ?? []).filter((value) => values.has(value));
-      found.push(...names.filter((value) => answer.includes(value)));
+      const found = (shown.match(references) ?? []).filter((value) => values.has(value));
+      found.push(...names.filter((value) => shown.includes(value)));
       return found.some((value) => !statement.toLowerCase().includes(value.toLowerCase()));
     },
   };

@@ -1,4 +1,3 @@
-import pg from "pg";
 import { expect, test } from "vitest";
 import { cut, grouped, printer, show, sideBySide, table, tableOrList, wrap } from "./printing.ts";
 
@@ -40,12 +39,10 @@ test("rows that do not fit are shown one column a line, as psql does", () => {
   expect(tableOrList(["plan"], [["x".repeat(40)]], 30)).toEqual(["plan", `${"x".repeat(29)}…`]);
 });
 
-test("values that JSON does not know are readable", () => {
-  expect(show(NaN)).toBe("NaN");
-  expect(show(-Infinity)).toBe("-Infinity");
-  expect(show(Buffer.from([1, 171]))).toBe("\\x01ab");
-  const interval: unknown = pg.types.getTypeParser(pg.types.builtins.INTERVAL)("1 day 02:00:00");
-  expect(show(interval)).toBe("2 hours 1 days");
+test("values are readable whatever JSON made of them", () => {
+  expect(show(null)).toBe("null");
+  expect(show(42)).toBe("42");
+  expect(show(true)).toBe("true");
   expect(show({ days: 1 })).toBe('{"days":1}');
 });
 

@@ -159,25 +159,10 @@ export function rowCount(rows: number): string {
   return `${grouped(rows)} ${rows === 1 ? "row" : "rows"}`;
 }
 
-/** A value of a result as text for people. */
+/** A value of a tool's answer as text for people: what JSON has no type for came as PostgreSQL writes it. */
 export function show(value: unknown): string {
   if (value === null || value === undefined) return "null";
-  if (value instanceof Date) return value.toISOString().slice(0, 16).replace("T", " ");
-  // JSON knows neither NaN nor Infinity.
-  if (typeof value === "number") return String(value);
-  if (Buffer.isBuffer(value)) return `\\x${value.toString("hex")}`;
-  if (isInterval(value)) return value.toPostgres();
   return oneLine(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
-}
-
-/** What `pg` makes of an interval. A column of JSON can hold no function. */
-function isInterval(value: unknown): value is { toPostgres(): string } {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "toPostgres" in value &&
-    typeof value.toPostgres === "function"
-  );
 }
 
 /** 40000 as 40,000; also what PostgreSQL sends as text because it may be longer than a number. */

@@ -3,14 +3,15 @@ import { createInterface } from "node:readline";
 import { callsOf, readRecords } from "@behalf/core";
 import { agentOf } from "./agent.ts";
 import { ideas } from "./ideas.ts";
-import { inCopyOf, judge, othersValues, outcomeOf, type Outcome } from "./judge.ts";
+import { inCopyOf, judge, othersValues } from "./judge.ts";
 import { alice, bob } from "./people.ts";
-import { cut, grouped, rowCount, show, tableOrList, type Printer } from "./printing.ts";
+import { cut, grouped, rowCount, show, tableOrList, wrap, type Printer } from "./printing.ts";
 import type { Shop } from "./shop.ts";
+import type { ToolAnswer } from "./tool-answer.ts";
 
 const SHOWN_ROWS = 20;
-/** How the records name what the judge asks again: nobody typed it. */
-const JUDGE = "judge";
+/** The most that the gateway's tool gives. */
+const MAX_ROWS = 1_000;
 const BOBS =
   "select reference, quantity, total, status, placed_at from orders order by placed_at desc limit 5";
 
@@ -23,12 +24,15 @@ export interface PromptInput {
 
 /** Reads statements until the input ends. Returns how many answers held somebody else's data. */
 export async function prompt(shop: Shop, input: PromptInput, out: Printer): Promise<number> {
-  const { control } = shop;
-  if (control === undefined) throw new Error("the prompt needs a shop with `control: true`");
+  const { judges } = shop;
+  if (judges === undefined) throw new Error("the prompt needs a shop with `judges: true`");
   const agents = {
     alice: agentOf(shop, alice),
     bob: agentOf(shop, bob),
   };
+  // With the same token: what an answer says about it is the same everywhere.
+  const alicesAgain = agents.alice.at(judges.again.url);
+  const alicesInCopy = agents.alice.at(judges.copy.url);
   const others = await othersValues(shop.admin, alice.claims.org_id);
   let leaks = 0;
 
@@ -72,7 +76,7 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
         if (statement.trim() === "") {
           statement = "";
         } else if (text === "" || text.endsWith(";")) {
-          await run(statement.trim());
+          await typed(statement.trim());
           statement = "";
         }
       }
@@ -80,31 +84,34 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
       ask();
     }
     // `echo "select 1" | npm run try` ends without a semicolon.
-    if (statement.trim() !== "" && !stopped.signal.aborted) await run(statement.trim());
+    if (statement.trim() !== "" && !stopped.signal.aborted) await typed(statement.trim());
   } finally {
     lines.close();
   }
   out.line();
   return leaks;
 
+  /** A statement that Ctrl-C cuts off has no answer. */
+  async function typed(text: string): Promise<void> {
+    try {
+      await run(text);
+    } catch (error) {
+      if (!stopped.signal.aborted) throw error;
+    }
+  }
+
   async function run(text: string): Promise<void> {
     if (input.terminal === undefined) out.line(`alice> ${text}`);
     // A semicolon at the end is an end of input for people, and not part of the statement.
     const sql = text.replace(/;\s*$/, "");
-    const { signal } = stopped;
-    const again = { signal, tool: JUDGE };
+    const options = { signal: stopped.signal, maxRows: MAX_ROWS };
     const sides = {
-      asked: () => outcomeOf(agents.alice.runSql(sql, again)),
-      inCopy: () => inCopyOf(sql, (its) => agents.alice.runSql(its, again, control)),
+      asked: () => alicesAgain.query(sql, options),
+      inCopy: () => inCopyOf(sql, (its) => alicesInCopy.query(its, options)),
     };
-    const [outcome, inCopy] = await Promise.all([
-      outcomeOf(agents.alice.runSql(sql, { signal })),
-      sides.inCopy(),
-    ]);
-    if (signal.aborted) return;
-    print(outcome);
-    const verdict = await judge(sql, outcome, others, inCopy, sides);
-    if (signal.aborted) return;
+    const [answer, inCopy] = await Promise.all([agents.alice.query(sql, options), sides.inCopy()]);
+    print(answer);
+    const verdict = await judge(sql, answer, others, inCopy, sides);
     if (verdict === "own") {
       out.line(
         out.green("Nothing of anybody else in it: a copy without their rows answers the same."),
@@ -130,17 +137,18 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
     out.line();
   }
 
-  function print(outcome: Outcome): void {
-    if (outcome.kind === "refused") {
-      out.line(`refused: ${outcome.code} ${outcome.message}`);
+  function print(answer: ToolAnswer): void {
+    if (answer.kind === "refused") {
+      out.line(`refused: ${answer.code} ${answer.message}`);
+      for (const line of wrap(`advice: ${answer.advice}`, out.width)) out.line(out.dim(line));
       return;
     }
-    const { columns, rows, truncated } = outcome.result;
-    const titles = columns.map(({ name }) => name);
+    const { columns, rows, truncated } = answer;
     const cells = rows.slice(0, SHOWN_ROWS).map((row) => row.map(show));
-    for (const line of tableOrList(titles, cells, out.width)) out.line(line);
+    for (const line of tableOrList(columns, cells, out.width)) out.line(line);
     const more = rows.length > SHOWN_ROWS ? `, the first ${SHOWN_ROWS} shown` : "";
-    const cutOff = truncated === null ? "" : ` (there are more: cut by the limit of ${truncated})`;
+    const cutOff =
+      truncated === undefined ? "" : ` (there are more: cut by the limit of ${truncated})`;
     out.line(`${rowCount(rows.length)}${cutOff}${more}`);
   }
 
@@ -148,21 +156,18 @@ export async function prompt(shop: Shop, input: PromptInput, out: Printer): Prom
     if (text === "\\help") {
       for (const idea of ideas) out.line(`  ${idea};`);
     } else if (text === "\\who") {
-      const who = await agents.alice.whoAmI();
+      const { human, actors, role } = await agents.alice.whoAmI();
       out.line(
-        `The database says: ${who.subject?.subject ?? "nobody"} of ${who.subject?.issuer ?? "no issuer"},`,
+        `The database says: ${human?.subject ?? "nobody"} of ${human?.issuer ?? "no issuer"},`,
       );
-      out.line(
-        `through ${who.actors.join(" < ")}, as ${who.name}, on the login ${String(who.native["login"])}.`,
-      );
+      out.line(`through ${actors.join(" < ")}, as ${role}.`);
     } else if (text === "\\bob") {
       out.line("Bob's newest orders, as Bob's own agent sees them:");
-      print(await outcomeOf(agents.bob.runSql(BOBS)));
+      print(await agents.bob.query(BOBS));
     } else if (text === "\\log") {
       // The file is made by the first record.
       const records = existsSync(shop.recordsFile) ? readRecords(shop.recordsFile) : [];
-      const all = await callsOf(records, { subject: alice.subject });
-      const calls = all.filter(({ decision }) => decision.tool !== JUDGE);
+      const calls = await callsOf(records, { subject: alice.subject });
       if (calls.length === 0) out.line("No calls yet.");
       for (const { decision, outcome, status } of calls.slice(-SHOWN_ROWS)) {
         const came =

@@ -1,14 +1,20 @@
-import { BehalfError, type SqlResult } from "@behalf/core";
-import { agentOf, type Agent } from "./agent.ts";
+import type { Agent } from "./agent.ts";
+import type { Agents } from "./agents.ts";
+import { ordersByStatus } from "./author-tool.ts";
 import type { Checks } from "./checks.ts";
-import { alice, bob, carol, dave, type Person } from "./people.ts";
-import { cut, grouped, show, sideBySide, table, type Printer } from "./printing.ts";
+import { alice, bob, type Person } from "./people.ts";
+import { cut, grouped, show, sideBySide, table, wrap, type Printer } from "./printing.ts";
 import { AGENT, GATEWAY, GATEWAY_LOGIN, type Shop } from "./shop.ts";
+import { rowsOf, type ToolAnswer } from "./tool-answer.ts";
 import { FINGERPRINT, same, truth } from "./truth.ts";
 
 const QUESTION = `select c.name as customer, count(*) as orders, sum(o.total) as total
 from orders o join customers c on (c.org_id, c.id) = (o.org_id, customer_id)
 group by c.name order by total desc limit 5`;
+
+const TOOLS = ["query", "describe_tables", "whoami", "write", ordersByStatus.name];
+
+const LOGIN = "select login from behalf.whoami()";
 
 const PRICES = "select reference, unit_price from orders limit 5";
 
@@ -17,26 +23,26 @@ export async function questionStep(
   shop: Shop,
   { check }: Checks,
   out: Printer,
-  onAlicesCall: (sql: string) => void,
+  agents: Agents,
 ): Promise<void> {
   out.heading("1. One agent, one question, two humans");
+  const tools = await agents.alice.tools();
+  check("the gateway offers its tools", tools.join() === TOOLS.join());
+  out.line("   The agent is an MCP client that holds its human's token. It is offered:");
+  for (const line of wrap(tools.join(", "), out.width - 3)) out.line(`   ${line}`);
+  out.line();
   for (const line of QUESTION.split("\n")) out.line(out.dim(`   ${line}`));
   out.line();
 
-  const agents = {
-    alice: agentOf(shop, alice, onAlicesCall),
-    bob: agentOf(shop, bob),
-    carol: agentOf(shop, carol),
-    dave: agentOf(shop, dave),
-  };
   // At once, so that each human has a connection and both go back into the pool.
-  const results = await Promise.all([agents.alice.runSql(QUESTION), agents.bob.runSql(QUESTION)]);
+  const results = await Promise.all([agents.alice.query(QUESTION), agents.bob.query(QUESTION)]);
   const blocks = [await answer(alice, results[0]), await answer(bob, results[1])];
   const lines = sideBySide(blocks, 3).map((line) => `   ${line}`);
   out.line(out.bold(lines[0] ?? ""));
   for (const line of lines.slice(1)) out.line(line);
 
-  async function answer(person: Person, { rows }: SqlResult): Promise<string[]> {
+  async function answer(person: Person, answered: ToolAnswer): Promise<string[]> {
+    const rows = rowsOf(answered);
     const { name, job, company } = person;
     check(
       `${name}'s answer is what a superuser finds in ${name}'s own rows`,
@@ -83,38 +89,28 @@ export async function questionStep(
 
   async function described(agent: Agent): Promise<string[]> {
     const { person } = agent;
-    const who = await agent.whoAmI();
+    const { human, actors, role } = await agent.whoAmI();
+    const login = rowsOf(await agent.query(LOGIN))[0]?.[0];
     const claim = (text: string, holds: boolean) => check(`${person.name}: ${text}`, holds);
-    claim("the database names this human", who.subject?.subject === person.subject);
-    claim("the database names the issuer", who.subject?.issuer === shop.idp.issuer);
-    claim("the database names gateway and agent", who.actors.join() === `${GATEWAY},${AGENT}`);
-    claim("the database chose the role", who.name === person.role);
-    claim("the login is the one of all", who.native["login"] === GATEWAY_LOGIN);
-    const { rows } = await agent.runSql(FINGERPRINT);
+    claim("the database names this human", human?.subject === person.subject);
+    claim("the database names the issuer", human?.issuer === shop.idp.issuer);
+    claim("the database names gateway and agent", actors.join() === `${GATEWAY},${AGENT}`);
+    claim("the database chose the role", role === person.role);
+    claim("the login is the one of all", login === GATEWAY_LOGIN);
+    const rows = rowsOf(await agent.query(FINGERPRINT));
     const seen = Number(rows[0]?.[0]);
     claim(
       "exactly the own orders are seen",
       same(rows, await truth(shop.admin, person, FINGERPRINT)),
     );
     claim("these are some of the orders and not all", seen > 0 && seen < all);
-    return [
-      who.subject?.subject ?? "nobody",
-      who.actors.join(" < "),
-      who.name,
-      String(who.native["login"]),
-      grouped(seen),
-    ];
+    return [human?.subject ?? "nobody", actors.join(" < "), role, show(login), grouped(seen)];
   }
 
   async function carolsPrices(): Promise<string> {
-    try {
-      await agents.carol.runSql(PRICES);
-      check("Carol is refused the prices", false);
-      return out.red("shown!");
-    } catch (error) {
-      if (!BehalfError.isInstance(error)) throw error;
-      check("Carol is refused the prices", error.nativeCode === "42501");
-      return `${error.nativeCode} ${error.message.replace("[postgres] ", "")}`;
-    }
+    const answered = await agents.carol.query(PRICES);
+    const isRefused = answered.kind === "refused" && answered.code === "42501";
+    check("Carol is refused the prices", isRefused);
+    return answered.kind === "refused" ? `${answered.code} ${answered.message}` : out.red("shown!");
   }
 }

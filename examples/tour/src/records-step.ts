@@ -1,28 +1,25 @@
-import {
-  BehalfError,
-  callsOf,
-  joinCalls,
-  readRecords,
-  statementHash,
-  type CallRecord,
-} from "@behalf/core";
+import { callsOf, joinCalls, readRecords, statementHash, type CallRecord } from "@behalf/core";
+import { Client, SdkHttpError, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { REVISION, type ToolCall } from "./agent.ts";
+import { ordersByStatus } from "./author-tool.ts";
 import type { Checks } from "./checks.ts";
 import { alice } from "./people.ts";
 import { cut, rowCount, table, type Printer } from "./printing.ts";
-import { AGENT, type Shop } from "./shop.ts";
+import { AGENT, GATEWAY_LOGIN, STATEMENT_LOGIN, type Shop } from "./shop.ts";
 
-const SHOWN = 9;
+/** How many of the newest calls are shown, beside the first of each tool. */
+const LAST = 5;
 
-/** Step three: what happened, from the file of records and from nothing else. */
+/** Step four: what happened, from the file of records and from nothing else. */
 export async function recordsStep(
   shop: Shop,
   { check }: Checks,
   out: Printer,
-  alicesStatements: readonly string[],
+  alicesCalls: readonly ToolCall[],
 ): Promise<void> {
   await knockWithBadTokens(shop, { check });
 
-  out.heading("3. What did Alice's agent do? (from the records alone)");
+  out.heading("4. What did Alice's agent do? (from the records alone)");
   const reader = readRecords(shop.recordsFile);
   const all = await callsOf(reader, {
     issuer: shop.idp.issuer,
@@ -36,37 +33,52 @@ export async function recordsStep(
     "what happened inside of a call names a call of Alice's agent",
     all.every(({ decision }) => decision.partOf === undefined || ids.has(decision.partOf)),
   );
-  const queries = calls.filter(({ decision }) => decision.tool === "run_sql");
   check("no line of the records is torn", reader.tornLines === 0);
   check(
     "each call has a decision and an outcome",
     all.every(({ outcome }) => outcome !== null),
   );
   check(
-    "the records hold exactly the statements that Alice's agent sent, in their order",
-    queries.map(({ decision }) => decision.statementHash).join() ===
-      alicesStatements.map(statementHash).join(),
+    "the records hold exactly the calls that Alice's agent made, by tool and in their order",
+    calls.map(({ decision }) => decision.tool).join() ===
+      alicesCalls.map(({ tool }) => tool).join(),
+  );
+  check(
+    "the records hold exactly the statements that Alice's agent sent",
+    alicesCalls.every(
+      ({ sql }, at) =>
+        sql === undefined || calls[at]?.decision.statementHash === statementHash(sql),
+    ),
   );
   const chain = all.map(({ decision }) =>
     decision.actors.map(({ subject }) => subject).join(" < "),
   );
   check("each call names the agent", chain.length > 0 && chain.every((actors) => actors === AGENT));
-  const pids = new Set(calls.flatMap(({ outcome }) => outcome?.native?.["pid"] ?? []));
-  const backends = await shop.admin.query<{ pid: number }>("select pid from pg_stat_activity");
+  const backends = await shop.admin.query<{ pid: number; login: string }>(
+    "select pid, usename as login from pg_stat_activity",
+  );
+  const loginOf = new Map(backends.rows.map(({ pid, login }) => [pid, login]));
+  const ran = calls.filter(({ outcome }) => outcome?.native?.["pid"] !== undefined);
   check(
-    "the process ids are backends of this server",
-    pids.size > 0 && [...pids].every((pid) => backends.rows.some((row) => row.pid === pid)),
+    "the process ids are backends of this server: the author's tool on its own login, all else on the other",
+    ran.length > 0 &&
+      ran.every(
+        ({ decision, outcome }) =>
+          loginOf.get(Number(outcome?.native?.["pid"])) ===
+          (decision.tool === ordersByStatus.name ? STATEMENT_LOGIN : GATEWAY_LOGIN),
+      ),
   );
 
   const columns = [
     { title: "UTC", width: 8 },
-    { title: "tool", width: 8 },
-    { title: "decision", width: 8 },
-    { title: "statement", width: out.width - 58 },
+    { title: "tool", width: 16 },
+    { title: "statement", width: out.width - 56 },
     { title: "came back", width: 14 },
     { title: "pid" },
   ] as const;
-  const shown = [...calls.slice(0, 4), ...calls.slice(-(SHOWN - 4))];
+  const shown = calls.filter(
+    (call, at) => at >= calls.length - LAST || calls.findIndex(sameTool(call)) === at,
+  );
   for (const line of table(columns, shown.map(cells))) out.line(`   ${line}`);
   const refused = calls.filter(({ status }) => status === "error").length;
   out.line();
@@ -112,15 +124,34 @@ async function knockWithBadTokens(shop: Shop, { check }: Pick<Checks, "check">):
     [expired, "identity.expired"],
     [misdirected, "identity.rejected"],
   ] as const) {
-    const refusal = await shop.gateway.runSql(token, "select 1").then(
-      () => undefined,
-      (error: unknown) => error,
-    );
+    const answer = await connectWith(token, shop.gateway.url);
     check(
-      `a bad token is refused with ${code}`,
-      BehalfError.isInstance(refusal) && refusal.code === code,
+      `a bad token is refused with 401 and ${code}`,
+      answer.startsWith("401 ") && answer.includes(code),
     );
   }
+}
+
+/** Returns what the gateway says to this token. */
+async function connectWith(token: string, url: URL): Promise<string> {
+  const client = new Client(
+    { name: "assistant", version: "1" },
+    { versionNegotiation: { mode: { pin: REVISION } } },
+  );
+  const requestInit = { headers: { authorization: `Bearer ${token}` } };
+  try {
+    await client.connect(new StreamableHTTPClientTransport(url, { requestInit }));
+    return "let in";
+  } catch (error) {
+    if (!(error instanceof SdkHttpError)) throw error;
+    return `${error.status} ${String(error.data["text"])}`;
+  } finally {
+    await client.close();
+  }
+}
+
+function sameTool({ decision }: CallRecord): (other: CallRecord) => boolean {
+  return (other) => other.decision.tool === decision.tool;
 }
 
 function cells({ decision, outcome }: CallRecord): string[] {
@@ -128,7 +159,6 @@ function cells({ decision, outcome }: CallRecord): string[] {
   return [
     decision.time.slice(11, 19),
     decision.tool ?? "",
-    decision.decision === "allow" ? "allowed" : "denied",
     cut(decision.statement ?? decision.action ?? "", 60),
     outcome?.status === "ok"
       ? rowCount(outcome.rows ?? 0)

@@ -1,16 +1,22 @@
-import { BehalfError } from "@behalf/core";
 import pg from "pg";
-import { agentOf } from "./agent.ts";
+import type { Agent } from "./agent.ts";
 import { alice, bob, type Person } from "./people.ts";
 import { askByRecipe } from "./recipe.ts";
 import { GATEWAY_LOGIN, RECIPE_LOGIN, type Shop } from "./shop.ts";
+import type { ToolAnswer } from "./tool-answer.ts";
 
 export type Row = { readonly [column: string]: unknown };
 
 /** What a statement brought, or who refused it and how. */
 export type Answer =
   | { readonly kind: "rows"; readonly rows: readonly Row[] }
-  | { readonly kind: "refused"; readonly code: string; readonly message: string };
+  | {
+      readonly kind: "refused";
+      readonly code: string;
+      readonly message: string;
+      /** What the agent is told to do. The recipe tells nothing. */
+      readonly advice?: string;
+    };
 
 /** One of the two sides: the same attack runs on both, and the same function counts what it gained. */
 export interface Scene {
@@ -23,32 +29,32 @@ export interface Scene {
   readonly canLogIn: (password: string) => Promise<boolean>;
 }
 
-/** Behalf's side: through the gateway, always on the same pool. */
-export function behalfScene(shop: Shop, onAlicesCall: (sql: string) => void): Scene {
-  const agents = { alice: agentOf(shop, alice, onAlicesCall), bob: agentOf(shop, bob) };
-  const ask = async (agent: keyof typeof agents, sql: string): Promise<Answer> => {
-    try {
-      const { columns, rows } = await agents[agent].runSql(sql);
-      const names = columns.map(({ name }) => name);
-      return {
-        kind: "rows",
-        rows: rows.map((row) => Object.fromEntries(row.map((value, at) => [names[at], value]))),
-      };
-    } catch (error) {
-      if (!BehalfError.isInstance(error) || error.nativeCode === undefined) throw error;
-      return {
-        kind: "refused",
-        code: error.nativeCode,
-        message: error.message.replace("[postgres] ", ""),
-      };
-    }
-  };
+/**
+ * Behalf's side: MCP clients before the gateway, which asks over one pool all along.
+ *
+ * @param tool the one that Alice's agent sends its statements to
+ */
+export function behalfScene(
+  shop: Shop,
+  agents: { readonly alice: Agent; readonly bob: Agent },
+  tool: "query" | "write" = "query",
+): Scene {
   return {
     login: GATEWAY_LOGIN,
     admin: shop.admin,
-    asAlice: (sql) => ask("alice", sql),
-    asBob: (sql) => ask("bob", sql),
+    asAlice: async (sql) => named(await agents.alice[tool](sql)),
+    asBob: async (sql) => named(await agents.bob.query(sql)),
     canLogIn: (password) => shop.canLogIn(GATEWAY_LOGIN, password),
+  };
+}
+
+/** As the recipe's driver gives rows: by the columns' names. */
+function named(answer: ToolAnswer): Answer {
+  if (answer.kind === "refused") return answer;
+  const { columns, rows } = answer;
+  return {
+    kind: "rows",
+    rows: rows.map((row) => Object.fromEntries(row.map((value, at) => [columns[at], value]))),
   };
 }
 

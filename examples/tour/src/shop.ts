@@ -4,17 +4,24 @@ import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { jsonlSink, memorySink, Secret, type RecordSink } from "@behalf/core";
-import { startOpenIdProvider, startPostgres, type LocalOpenIdProvider } from "@behalf/local";
+import {
+  startOpenIdProvider,
+  startPostgres,
+  type LocalOpenIdProvider,
+  type LocalPostgres,
+} from "@behalf/local";
 import { installKit, syncKeys } from "@behalf/postgres";
 import pg from "pg";
-import { databaseCredentials, gateway, type Gateway } from "./gateway.ts";
-import { alice, people } from "./people.ts";
+import { connected } from "./connected.ts";
+import { CONTROL, copyWithoutOthers } from "./control-copy.ts";
+import { databaseCredentials, serveGateway, type ServedGateway } from "./gateway.ts";
+import { people } from "./people.ts";
 
 const AUDIENCE = { gateway: "urn:shop:gateway", database: "urn:shop:database" } as const;
-export const CONTROL = "shop_control";
 export const AGENT = "agent:assistant";
 export const GATEWAY = "gateway:shop";
 export const GATEWAY_LOGIN = "shop_gateway";
+export const STATEMENT_LOGIN = "shop_statements";
 export const RECIPE_LOGIN = "recipe_login";
 
 export interface ShopOptions {
@@ -24,8 +31,8 @@ export interface ShopOptions {
   readonly accessTokenTtlSeconds?: number;
   /** Whether the folder with the records stays. Default is `false`. */
   readonly keepRecords?: boolean;
-  /** Whether {@link Shop.control} is made, too. It takes half a second. Default is `false`. */
-  readonly control?: boolean;
+  /** Whether {@link Shop.judges} are made, too. It takes half a second. Default is `false`. */
+  readonly judges?: boolean;
 }
 
 /** A database of four companies, an OpenID provider, a gateway with records, and the recipe's login. */
@@ -34,13 +41,12 @@ export interface Shop extends AsyncDisposable {
   /** The superuser, who asks what is true. */
   readonly admin: pg.Client;
   readonly idp: LocalOpenIdProvider;
-  readonly gateway: Gateway;
-  /** The gateway's pool, and how many connections it has ever opened. */
+  readonly gateway: ServedGateway;
+  /** The gateway's pool for agents' texts, and how many connections it has ever opened. */
   readonly pool: pg.Pool;
   readonly connectionsOpened: () => number;
   readonly recordsFile: string;
-  /** The same gateway before a copy of the database in which everything is as it was, less all rows of other companies than Alice's. */
-  readonly control: Gateway | undefined;
+  readonly judges: JudgesGateways | undefined;
   /** A fresh pool of the recipe's login. The caller ends it. */
   recipePool(): pg.Pool;
   /** Whether this login gets in with this password. */
@@ -49,8 +55,18 @@ export interface Shop extends AsyncDisposable {
   restoreRecipeLogin(): Promise<void>;
   /** A token of this human for the gateway, in which the agent is the actor. */
   signIn(subject: string): Promise<string>;
+  /** Runs this at the end, before the gateways stop. */
+  atEnd(callback: () => Promise<void>): void;
   /** Everything that must never be printed. */
   readonly secrets: readonly string[];
+}
+
+/** Two more of the same gateway, whose records nobody reads: what is asked again is not what Alice's agent did. */
+export interface JudgesGateways {
+  /** Before the same database. */
+  readonly again: ServedGateway;
+  /** Before a copy in which everything is as it was, less all rows of other companies than Alice's. */
+  readonly copy: ServedGateway;
 }
 
 /** @throws the signal's reason when it fires meanwhile */
@@ -62,6 +78,7 @@ export async function startShop(options: ShopOptions = {}): Promise<Shop> {
     agent: secret(),
     gateway: secret(),
     login: secret(),
+    statements: secret(),
     keys: secret(),
     recipe: secret(),
   };
@@ -87,6 +104,7 @@ export async function startShop(options: ShopOptions = {}): Promise<Shop> {
   await builder.query(`
     create role shop_keysync login password '${secrets.keys}' in role behalf_keysync;
     create role ${GATEWAY_LOGIN} login noinherit password '${secrets.login}';
+    create role ${STATEMENT_LOGIN} login noinherit password '${secrets.statements}';
     create role ${RECIPE_LOGIN} login noinherit password '${secrets.recipe}';
     set shop.issuer = '${idp.issuer}';
   `);
@@ -104,7 +122,7 @@ export async function startShop(options: ShopOptions = {}): Promise<Shop> {
   }
 
   await builder.end();
-  if (options.control === true) await copyWithoutOthers(server);
+  if (options.judges === true) await copyWithoutOthers(server);
   const admin = await connected(server.url);
   stack.defer(() => admin.end());
 
@@ -116,34 +134,33 @@ export async function startShop(options: ShopOptions = {}): Promise<Shop> {
     pool.on("error", () => {});
     return pool;
   };
-  let connections = 0;
-  const pool = poolOf(GATEWAY_LOGIN, secrets.login);
-  pool.on("connect", () => (connections += 1));
-  stack.defer(() => pool.end());
-  const records = jsonlSink({ path: recordsFile });
-  stack.defer(() => records.close());
-  // One for both gateways: the token that both databases are shown is the same, with its id and its times.
+  // One for all gateways: the token that both databases are shown is the same, with its id and its times.
   const credentials = databaseCredentials({
     issuer: idp.issuer,
     client: { id: "gateway", secret: new Secret(secrets.gateway) },
     databaseAudience: AUDIENCE.database,
   });
-  const gatewayBefore = (its: { readonly pool: pg.Pool; readonly records: RecordSink }) => {
-    const made = gateway({
-      issuer: idp.issuer,
-      audience: AUDIENCE.gateway,
-      credentials,
-      ...its,
-    });
-    stack.defer(() => made.close());
-    return made;
+  const gatewayBefore = async (records: RecordSink, database?: string) => {
+    const pools = {
+      texts: poolOf(GATEWAY_LOGIN, secrets.login, database),
+      statements: poolOf(STATEMENT_LOGIN, secrets.statements, database),
+    };
+    for (const pool of Object.values(pools)) stack.defer(() => pool.end());
+    const { issuer } = idp;
+    const audience = AUDIENCE.gateway;
+    const served = await serveGateway({ issuer, audience, credentials, pools, records });
+    return { pools, gateway: stack.use(served) };
   };
-  const shopGateway = gatewayBefore({ pool, records });
-  let control: Gateway | undefined;
-  if (options.control === true) {
-    const controlPool = poolOf(GATEWAY_LOGIN, secrets.login, CONTROL);
-    stack.defer(() => controlPool.end());
-    control = gatewayBefore({ pool: controlPool, records: memorySink() });
+  const records = jsonlSink({ path: recordsFile });
+  stack.defer(() => records.close());
+  const { pools, gateway } = await gatewayBefore(records);
+  let connections = 0;
+  pools.texts.on("connect", () => (connections += 1));
+  let judges: JudgesGateways | undefined;
+  if (options.judges === true) {
+    const { gateway: again } = await gatewayBefore(memorySink());
+    const { gateway: copy } = await gatewayBefore(memorySink(), CONTROL);
+    judges = { again, copy };
   }
   signal?.throwIfAborted();
 
@@ -152,11 +169,11 @@ export async function startShop(options: ShopOptions = {}): Promise<Shop> {
     serverVersion: server.version,
     admin,
     idp,
-    gateway: shopGateway,
-    pool,
+    gateway,
+    pool: pools.texts,
     connectionsOpened: () => connections,
     recordsFile,
-    control,
+    judges,
     recipePool: () => poolOf(RECIPE_LOGIN, secrets.recipe),
     async canLogIn(user, password) {
       const client = new pg.Client({ connectionString: server.urlFor({ user, password }) });
@@ -173,54 +190,17 @@ export async function startShop(options: ShopOptions = {}): Promise<Shop> {
       await admin.query(`alter role ${RECIPE_LOGIN} password '${secrets.recipe}'`);
     },
     signIn: (subject) => idp.signIn(subject, { clientId: "assistant", audience: AUDIENCE.gateway }),
+    atEnd: (callback) => cleanUp.defer(callback),
     secrets: [...Object.values(secrets), server.superuser.password],
     [Symbol.asyncDispose]: () => cleanUp.disposeAsync(),
   };
 }
 
-async function connected(connectionString: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString });
-  // A connection that breaks while idle would otherwise be an uncaught exception.
-  client.on("error", () => {});
-  await client.connect();
-  return client;
-}
-
-/** A copy with the same pages, statistics and plans: so the same statement brings the same rows in the same order. */
-async function copyWithoutOthers(server: LocalServer): Promise<void> {
-  const { user, password } = server.superuser;
-  const maintenance = await connected(server.urlFor({ user, password, database: "postgres" }));
-  try {
-    await maintenance.query(`create database ${CONTROL} template shop`);
-  } finally {
-    await maintenance.end();
-  }
-  const copy = await connected(server.urlFor({ user, password, database: CONTROL }));
-  try {
-    // No foreign key is looked at: whole companies go at once.
-    await copy.query("set session_replication_role = replica");
-    for (const name of [
-      "invoices",
-      "orders",
-      "products",
-      "customers",
-      "employees",
-      "organisations",
-    ]) {
-      await copy.query(`delete from ${name} where org_id <> '${alice.claims.org_id}'`);
-    }
-  } finally {
-    await copy.end();
-  }
-}
-
-type LocalServer = Awaited<ReturnType<typeof startPostgres>>;
-
 async function startBoth(
   stack: AsyncDisposableStack,
   secrets: { readonly agent: string; readonly gateway: string },
   options: ShopOptions,
-): Promise<[LocalServer, LocalOpenIdProvider]> {
+): Promise<[LocalPostgres, LocalOpenIdProvider]> {
   // Both are awaited even where one fails, so that neither is left running.
   const [server, idp] = await Promise.allSettled([
     startPostgres({

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, rmSync, watch } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
@@ -11,6 +11,7 @@ import { alice } from "./people.ts";
 import { printer, type Printer } from "./printing.ts";
 import { prompt } from "./prompt.ts";
 import { startShop, type ShopOptions } from "./shop.ts";
+import { rowsOf } from "./tool-answer.ts";
 import { conclude, tour, type TourResult } from "./tour.ts";
 
 const folders: string[] = [];
@@ -28,8 +29,10 @@ interface Run {
 
 interface RunOptions {
   readonly input?: string;
-  /** Sends SIGINT once this was printed, or after so many milliseconds. */
-  readonly interruptAt?: string | number;
+  /** Sends SIGINT once this was printed. */
+  readonly interruptAt?: string;
+  /** Sends SIGINT once its folder for temporary files holds something whose name begins so. */
+  readonly interruptAtFile?: string;
   /** Closes the end of the pipe that is read, as `head` does, once this was printed. */
   readonly closeAt?: string;
   readonly arguments?: readonly string[];
@@ -48,14 +51,21 @@ async function run(program: "main.ts" | "try.ts", options: RunOptions = {}): Pro
   });
   let output = "";
   let errors = "";
-  const { interruptAt, closeAt } = options;
+  const { interruptAt, interruptAtFile, closeAt } = options;
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
-    if (typeof interruptAt === "string" && output.includes(interruptAt)) child.kill("SIGINT");
+    if (interruptAt !== undefined && output.includes(interruptAt)) child.kill("SIGINT");
     if (closeAt !== undefined && output.includes(closeAt)) child.stdout.destroy();
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
-  if (typeof interruptAt === "number") setTimeout(() => child.kill("SIGINT"), interruptAt);
+  if (interruptAtFile !== undefined) {
+    const watcher = watch(temporary, (_, name) => {
+      if (name?.startsWith(interruptAtFile) !== true) return;
+      watcher.close();
+      child.kill("SIGINT");
+    });
+    child.once("close", () => watcher.close());
+  }
   if (options.input !== undefined) child.stdin.end(options.input);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.on("error", reject).on("close", resolve);
@@ -80,15 +90,26 @@ describe("npm start", () => {
       /^Behalf: 4 humans of 3 companies; 100,000 orders of 4, one PostgreSQL 18\./,
     );
     expect(output).toContain("1. One agent, one question, two humans");
-    expect(output).toContain("2. Now Alice's agent turns hostile");
+    expect(output).toContain("query, describe_tables, whoami, write, orders_by_status");
+    expect(output).toContain("2. It writes as Alice, and uses a tool of the gateway's author");
+    expect(output).toMatch(
+      /A superuser finds 1,\d{3} rows of Acme Tools changed, and 0 of others\./,
+    );
+    expect(output).toMatch(/where org_id = 'globex'\n +Alice: 0 rows changed/);
+    expect(output).toContain("Bob: refused, ZB005 ");
+    expect(output).toContain("3. Now Alice's agent turns hostile");
     for (const number of [1, 2, 3, 4, 5, 6, 7, 8])
       expect(output).toMatch(RegExp(`^ ${number} `, "m"));
     expect(output).not.toContain("LEAKED");
-    expect(output).toContain("one statement at a time");
-    expect(output).toContain("3. What did Alice's agent do? (from the records alone)");
+    expect(output).toContain("the agent is told: Send one statement at a time");
+    expect(output).toContain("went to the tool write as well, and gained nothing.");
+    expect(output).toContain("4. What did Alice's agent do? (from the records alone)");
+    for (const tool of ["query", "whoami", "write", "orders_by_status"]) {
+      expect(output).toMatch(RegExp(`^ +\\d\\d:\\d\\d:\\d\\d  ${tool} `, "m"));
+    }
     expect(output).toContain("(audience): nobody, says it is alice");
     expect(output).toContain("Known by: independent engine: PostgreSQL 18.");
-    expect(output).toMatch(/^105 claims checked, 0 failed, \d+\.\d s\.$/m);
+    expect(output).toMatch(/^160 claims checked, 0 failed, \d+\.\d s\.$/m);
     expect(output.split("\n").every((line) => Array.from(line).length <= 80)).toBe(true);
     expect(output).not.toContain("eyJ");
     expect(output).not.toContain("\u{1b}");
@@ -97,10 +118,12 @@ describe("npm start", () => {
   });
 
   test.each([
-    ["in the middle", "2. Now Alice's agent turns hostile"],
-    ["during the set-up", 700],
-  ])("Ctrl-C %s cleans up and exits with 130", async (_, interruptAt) => {
-    const { code, output, errors, leftovers } = await run("main.ts", { interruptAt });
+    ["while it writes", { interruptAt: "2. It writes as Alice" }],
+    ["in the middle", { interruptAt: "3. Now Alice's agent turns hostile" }],
+    ["as soon as there is something to clean up", { interruptAtFile: "behalf-tour-" }],
+    ["while the server starts", { interruptAtFile: "behalf-postgres-" }],
+  ])("Ctrl-C %s cleans up and exits with 130", async (_, when) => {
+    const { code, output, errors, leftovers } = await run("main.ts", when);
     expect(errors).toBe("");
     expect(output).not.toContain("claims checked");
     expect(leftovers).toEqual([]);
@@ -147,8 +170,10 @@ describe("a claim that does not hold", () => {
   }
 
   test("policies and guards that let through: in the table, in the attacks and in the exit code", async () => {
+    // Without the REVOKE the adapter would refuse to work at all: agents may write, and nothing guards.
     const { failed, exitCode, output } = await sabotaged(`
       create policy oops on orders for select to behalf_agents using (true);
+      revoke update (status) on orders from manager_writer;
       select behalf.unguard('orders');
       select behalf.expose('orders', 'sabotage')`);
     expect(failed).toContain("Alice: exactly the own orders are seen");
@@ -157,7 +182,19 @@ describe("a claim that does not hold", () => {
     );
     expect(output).toContain("LEAKED: 60,000 orders");
     expect(output).toContain("DOES NOT HOLD: Alice: exactly the own orders are seen");
-    expect(output).toMatch(/^105 claims checked, [1-9]\d* failed/m);
+    expect(output).toMatch(/^160 claims checked, [1-9]\d* failed/m);
+    expect(exitCode).toBe(1);
+  });
+
+  test("policies and roles that let agents write too much: in the scene in which they write", async () => {
+    const { failed, exitCode, output } = await sabotaged(`
+      create policy oops on orders for all to manager_writer using (true);
+      select behalf.add_write_role('agent_sales', 'sales_writer');
+      grant select, update (status) on orders to sales_writer`);
+    expect(failed).toContain("Alice's agent changed no order of any other company");
+    expect(failed).toContain("Alice's agent cancels no order of Globex Foods");
+    expect(failed).toContain("Bob's agent, whose job only reads, is refused by the database");
+    expect(output).toMatch(/^160 claims checked, [1-9]\d* failed/m);
     expect(exitCode).toBe(1);
   });
 
@@ -168,6 +205,9 @@ describe("a claim that does not hold", () => {
       revoke temporary on database shop from public;
       revoke app_service from recipe_login`);
     expect(failed).toContain("Bob: exactly the own orders are seen");
+    expect(failed).toContain(
+      "the author's tool: Bob's answer is what a superuser finds in Bob's own rows",
+    );
     expect(failed).toContain("Carol is refused the prices");
     expect(failed).not.toContain("Alice: exactly the own orders are seen");
     expect(failed.filter((claim) => claim.startsWith("the recipe: "))).toHaveLength(4);
@@ -208,7 +248,7 @@ describe("npm run try", () => {
     lines: string,
     options: ShopOptions & { sabotage?: string } = {},
   ): Promise<{ leaks: number; output: string }> {
-    await using shop = await startShop({ ...options, control: true });
+    await using shop = await startShop({ ...options, judges: true });
     await shop.admin.query(options.sabotage ?? "select");
     const { out, text } = memory();
     const { signal } = new AbortController();
@@ -295,14 +335,14 @@ describe("npm run try", () => {
   test("signs in again when the token has expired", async () => {
     await using shop = await startShop({ accessTokenTtlSeconds: 2 });
     const agent = agentOf(shop, alice);
-    await agent.runSql("select 1");
+    await agent.query("select 1");
     await sleep(2_500);
-    expect((await agent.runSql("select count(*)::integer from orders")).rows).toEqual([[40_000]]);
+    expect(rowsOf(await agent.query("select count(*)::integer from orders"))).toEqual([[40_000]]);
     expect(shop.idp.requests()["/token"]).toBe(4);
   });
 
   test("ends where the input ends, in the middle of nothing", async () => {
-    await using shop = await startShop({ control: true });
+    await using shop = await startShop({ judges: true });
     const { out, text } = memory();
     const stream = new PassThrough();
     const stopper = new AbortController();

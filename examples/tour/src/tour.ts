@@ -1,3 +1,5 @@
+import type { ToolCall } from "./agent.ts";
+import { agentsOf } from "./agents.ts";
 import { attackStep } from "./attack-step.ts";
 import { checks } from "./checks.ts";
 import { people } from "./people.ts";
@@ -5,6 +7,7 @@ import { grouped, wrap, type Printer } from "./printing.ts";
 import { questionStep } from "./question-step.ts";
 import { recordsStep } from "./records-step.ts";
 import type { Shop } from "./shop.ts";
+import { writeStep } from "./write-step.ts";
 
 export interface TourResult {
   readonly claims: number;
@@ -15,8 +18,8 @@ export interface TourResult {
 /** Walks through the shop and prints what happens. Each claim that is printed is checked on the way. */
 export async function tour(shop: Shop, out: Printer, signal?: AbortSignal): Promise<TourResult> {
   const found = checks();
-  const alicesStatements: string[] = [];
-  const remember = (sql: string) => void alicesStatements.push(sql);
+  const alicesCalls: ToolCall[] = [];
+  const agents = agentsOf(shop, (call) => alicesCalls.push(call));
 
   const size = await shop.admin.query<{ companies: string; orders: string; version: string }>(
     "select (select count(*) from organisations) as companies, (select count(*) from orders) as orders, split_part(current_setting('server_version'), ' ', 1) as version",
@@ -31,11 +34,13 @@ export async function tour(shop: Shop, out: Printer, signal?: AbortSignal): Prom
   );
 
   signal?.throwIfAborted();
-  await questionStep(shop, found, out, remember);
+  await questionStep(shop, found, out, agents);
   signal?.throwIfAborted();
-  await attackStep(shop, found, out, remember, signal);
+  await writeStep(shop, found, out, agents);
   signal?.throwIfAborted();
-  await recordsStep(shop, found, out, alicesStatements);
+  await attackStep(shop, found, out, agents, signal);
+  signal?.throwIfAborted();
+  await recordsStep(shop, found, out, alicesCalls);
 
   out.heading("What was proved");
   const promises = ["identity", "rows", "readOnly"].map((name) => {

@@ -8,7 +8,7 @@ const signal = interruption();
 const out = printer(process.stdout, process.env, 200);
 
 try {
-  await using shop = await openShop({ signal, control: true });
+  await using shop = await openShop({ signal, judges: true });
   const terminal = process.stdin.isTTY && process.stdout.isTTY ? process.stdout : undefined;
   const leaks = await prompt(shop, { stream: process.stdin, terminal, signal }, out);
   process.exitCode = leaks === 0 ? 0 : 1;
