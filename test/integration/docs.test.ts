@@ -88,11 +88,11 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
         await gateway.query("begin");
         try {
           await gateway.query("select behalf.start($1, $2, 'alice')", [await token(now), ISSUER]);
-          const { rows } = await gateway.query<{ write: string }>(
+          const { rows } = await gateway.query<{ affected: string }>(
             "select * from behalf.write($1, 9, 999)",
             [text],
           );
-          return rows.map(({ write: row }) => row).join();
+          return rows[0]?.affected;
         } catch (error) {
           return (error as pg.DatabaseError).code;
         } finally {
@@ -102,7 +102,7 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
       expect(await write("update orders set id = id")).toBe("ZB005");
       await admin.query(await sqlOf("Install", 1));
       expect((await gateway.query("select * from behalf.preflight(2)")).rows).toEqual([]);
-      expect(await write("update orders set id = id")).toBe("(1)");
+      expect(await write("update orders set id = id")).toBe("1");
       login.username = "shop_statements";
       const statements = new pg.Client({ connectionString: login.href });
       await statements.connect();

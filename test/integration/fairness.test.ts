@@ -65,12 +65,21 @@ describe("one human who holds 16 long statements", () => {
 
   it("is served in turn with the others who wait, not before them", async () => {
     const shop = world.adapter({ pool: world.pool({ max: 1 }) });
-    await shop.query(await world.delegate("alice"), "select 1");
     const order: string[] = [];
+    const tokens = new Map<string, string>();
     const ask = async (human: string, text = "select 1") => {
-      const delegation = await world.delegate(human);
+      const token = tokens.get(human) ?? (await world.token(human));
+      const delegation = await world.front.delegate(token);
       return () => shop.query(delegation, text).then(() => order.push(human));
     };
+    // With everybody's credential at hand, calls reach the queue in the order in which they are made.
+    for (const human of ["alice", "bob", "carol"]) {
+      tokens.set(human, await world.token(human));
+      await (
+        await ask(human)
+      )();
+    }
+    order.length = 0;
     const first = await ask("alice", "select pg_sleep(0.3)");
     const alices = await Promise.all(Array.from({ length: 5 }, () => ask("alice")));
     const others = [await ask("bob"), await ask("carol")];

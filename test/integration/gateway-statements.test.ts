@@ -101,12 +101,13 @@ describe.each(REVISIONS)("a client of %s", (revision) => {
   it("changes the human's rows by text, where writing is on", async () => {
     const text = "update orders set note = 'by text' where id in (1000002, 2000002)";
     expect(await call("alice", "write", { sql: text })).toMatchObject({
-      columns: ["affected"],
-      rows: [["1"]],
+      affected_rows: 1,
     });
     expect(await notes()).toEqual([{ id: 1_000_002, note: "by text" }]);
     const moved = await call("alice", "write", { sql: "update orders set org_id = 'globex'" });
     expect(moved["error"]).toMatchObject({ sqlstate: "42501", retry: false });
+    const two = await call("alice", "write", { sql: "delete from orders; select 1" });
+    expect(two["error"]).toMatchObject({ advice: expect.stringContaining("Send one INSERT") });
     const inRead = await call("alice", "query", { sql: "delete from orders" });
     expect(inRead["error"]).toMatchObject({ sqlstate: "42P11" });
   });

@@ -360,4 +360,28 @@ describe("a pool that somebody else uses", () => {
       refused,
     );
   });
+
+  it.each<readonly [string, pg.PoolConfig]>([
+    ["whose connections have a lifetime", { maxLifetimeSeconds: 1 }],
+    ["whose idle connections are closed", { idleTimeoutMillis: 50 }],
+  ])("is not what the pool's own housekeeping looks like: one %s", async (_name, config) => {
+    const pool = world.pool({ max: 2, ...config });
+    const shop = world.adapter({ pool });
+    await shop.query(await world.delegate("bob"), "select 1");
+    await until(() => pool.totalCount === 0);
+    for (const human of ["bob", "alice"]) {
+      expect((await shop.query(await world.delegate(human), "select 1")).rows).toEqual([[1]]);
+    }
+  });
+
+  it("is not what a connection that the pool itself refuses looks like", async () => {
+    let isRefusing = true;
+    const verify = (_client: unknown, done: (error?: Error) => void) =>
+      done(isRefusing ? new Error("not this one") : undefined);
+    const pool = world.pool({ max: 2, verify } as pg.PoolConfig);
+    const shop = world.adapter({ pool });
+    await failure(shop.query(await world.delegate("bob"), "select 1"));
+    isRefusing = false;
+    expect((await shop.query(await world.delegate("bob"), "select 1")).rows).toEqual([[1]]);
+  });
 });

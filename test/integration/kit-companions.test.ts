@@ -18,7 +18,7 @@ import {
 } from "../support/kit-world.ts";
 
 let world: KitWorld;
-let names: Record<"AGENT" | "WRITER" | "STATEMENTS" | "GATEWAY" | "TRUSTED", string>;
+let names: Record<"AGENT" | "WRITER" | "STATEMENTS" | "GATEWAY" | "TRUSTED" | "REACH", string>;
 /** The logins for agents' texts and for an author's statements. */
 let gateway: pg.Client;
 let trusted: pg.Client;
@@ -26,7 +26,7 @@ const password = randomBytes(12).toString("hex");
 
 const named = (text: string) =>
   text.replaceAll(
-    /AGENT|WRITER|STATEMENTS|GATEWAY|TRUSTED/g,
+    /AGENT|WRITER|STATEMENTS|GATEWAY|TRUSTED|REACH/g,
     (name) => names[name as keyof typeof names],
   );
 const admin = (text: string) => world.admin.query(named(text));
@@ -40,6 +40,7 @@ beforeAll(async () => {
     WRITER: `writer_${id}`,
     STATEMENTS: `statements_${id}`,
     TRUSTED: `trusted_${id}`,
+    REACH: `reach_${id}`,
   };
   await admin(`
     select behalf.add_write_role('AGENT', 'WRITER');
@@ -86,8 +87,8 @@ const write = async (text: string, human?: string) =>
     gateway,
     async () =>
       (
-        await gateway.query<{ write: string }>("select * from behalf.write($1, 100, 10000)", [text])
-      ).rows.map((row) => row.write),
+        await gateway.query<{ line: string }>("select * from behalf.write($1, 100, 10000)", [text])
+      ).rows.map((row) => row.line),
     human,
   );
 
@@ -320,6 +321,78 @@ describe("preflight says", () => {
       "agent role WRITER may update public.orders, which has no guard",
     ],
     [
+      "that the statement role reaches past policies by way of another role",
+      "create role REACH nologin bypassrls; grant REACH to STATEMENTS",
+      "drop role REACH",
+      "it can become REACH by way of its statement roles",
+    ],
+    [
+      "the same where it does not inherit",
+      "create role REACH nologin; grant REACH to STATEMENTS",
+      "drop role REACH",
+      "it can become REACH by way of its statement roles",
+    ],
+    [
+      "that everybody may create where statements look for names",
+      "grant create on schema public to public",
+      "revoke create on schema public from public",
+      "everybody may create in schema public, where agents' statements look for names: revoke create on schema public from public",
+    ],
+    [
+      "that a login may create there",
+      "grant create on schema public to GATEWAY",
+      "revoke create on schema public from GATEWAY",
+      "GATEWAY may create in schema public",
+    ],
+    [
+      "that an agent role may create there",
+      "grant create on schema public to STATEMENTS",
+      "revoke create on schema public from STATEMENTS",
+      "STATEMENTS may create in schema public",
+    ],
+    [
+      "that a policy finds names by the search_path of who reads",
+      "create function public.mine() returns text language sql stable as $$ select 'acme' $$; create policy by_function on orders for select to behalf_agents using (org_id = public.mine())",
+      "drop policy by_function on orders; drop function public.mine()",
+      "policy by_function on public.orders calls public.mine(), which finds names by the search_path of who reads",
+    ],
+    [
+      "nothing against a policy whose function has a search_path of its own",
+      "create function public.mine() returns text language sql stable set search_path = pg_catalog as $$ select 'acme' $$; create policy by_function on orders for select to behalf_agents using (org_id = public.mine())",
+      "drop policy by_function on orders; drop function public.mine()",
+      "",
+    ],
+    [
+      "that an agent role is a member of a gateway's login",
+      "grant GATEWAY to AGENT",
+      "revoke GATEWAY from AGENT",
+      "agent role AGENT is a member of the gateway's login GATEWAY",
+    ],
+    [
+      "that a login may replace the issuer's keys",
+      "grant execute on function behalf.put_keys(text, jsonb) to TRUSTED",
+      "revoke execute on function behalf.put_keys(text, jsonb) from TRUSTED",
+      "TRUSTED may execute behalf.put_keys(text,jsonb)",
+    ],
+    [
+      "that the login has settings of its own, which a thief could have left",
+      "alter role TRUSTED set transform_null_equals = on",
+      "alter role TRUSTED reset all",
+      "it has a setting of its own, transform_null_equals: alter role TRUSTED reset transform_null_equals",
+    ],
+    [
+      "nothing against a setting that only makes calls end sooner",
+      "alter role TRUSTED set statement_timeout = '5s'",
+      "alter role TRUSTED reset all",
+      "",
+    ],
+    [
+      "that another gateway's login owns something",
+      "create table owned (); alter table owned owner to GATEWAY",
+      "drop table owned",
+      "login GATEWAY owns table public.owned",
+    ],
+    [
       "that the agent role may do more than its sandbox, not",
       "grant insert on payroll to AGENT",
       "revoke insert on payroll from AGENT",
@@ -349,6 +422,17 @@ describe("preflight says", () => {
     expect(await problems(trusted)).toEqual([]);
     expect(await problems(gateway)).toEqual([]);
   });
+});
+
+it("takes a login's roles back with it", async () => {
+  await admin("select behalf.remove_gateway('TRUSTED')");
+  try {
+    expect((await refusal(trusted.query(named("set role STATEMENTS")))).code).toBe("42501");
+    expect((await refusal(trusted.query("select behalf.statement()"))).code).toBe("42501");
+  } finally {
+    await admin("select behalf.add_statement_gateway('TRUSTED')");
+  }
+  expect(await problems(trusted)).toEqual([]);
 });
 
 it("is removed without a trace", async () => {

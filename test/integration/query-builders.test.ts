@@ -109,6 +109,19 @@ describe("Kysely", () => {
     ).toMatchObject({ nativeCode: "25006" });
   });
 
+  it("writes what a WITH in front of a SELECT writes", async () => {
+    const shop = world.adapter();
+    const rows = await kyselyFor<Shop>(shop, await world.delegate("bob"))
+      .with("changed", (db) =>
+        db.updateTable("orders").set({ note: "with" }).where("total", "<", "2").returning("id"),
+      )
+      .selectFrom("changed")
+      .select("id")
+      .execute();
+    expect(rows).toHaveLength(1);
+    expect(await notesIn("globex")).toContain("with");
+  });
+
   it("commits a transaction, and keeps nothing of one that fails", async () => {
     const shop = world.adapter();
     const within = async (human: string, note: string, fail: boolean) =>

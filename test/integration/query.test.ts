@@ -400,6 +400,31 @@ describe("run", () => {
     ]);
   });
 
+  it.each(["read committed", "repeatable read", "serializable"])(
+    "ends at the next statement when access is withdrawn, although transactions are %s by default",
+    async (level) => {
+      await world.admin.query(
+        `alter database ${world.names.database} set default_transaction_isolation = '${level}'`,
+      );
+      try {
+        const shop = world.adapter();
+        for (const input of ["select 1", sql`select 1`]) {
+          const error = await failure(
+            shop.run(await world.delegate("alice"), async (session) => {
+              await session.query(input);
+              await world.admin.query("select behalf.revoke($1, 'alice')", [world.idp.issuer]);
+              await session.query(input);
+            }),
+          );
+          expect(error.code).toBe("identity.revoked");
+          await world.admin.query("select behalf.reinstate($1, 'alice')", [world.idp.issuer]);
+        }
+      } finally {
+        await world.admin.query(`alter database ${world.names.database} reset all`);
+      }
+    },
+  );
+
   it("says which statement failed", async () => {
     const shop = world.adapter();
     const codes: string[] = [];

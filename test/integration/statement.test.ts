@@ -93,7 +93,9 @@ describe("a statement", () => {
 
   it("is pinned: what the connection or the database was set to does not change its meaning", async () => {
     await world.admin.query(
-      `alter role ${world.names.statementGateway} set timezone = 'Asia/Tokyo'; alter role ${world.names.statementGateway} set datestyle = 'German'; alter role ${world.names.statementGateway} set search_path = 'nowhere'`,
+      ["timezone = 'Asia/Tokyo'", "datestyle = 'German'", "search_path = 'nowhere'"]
+        .map((setting) => `alter database ${world.names.database} set ${setting}`)
+        .join("; "),
     );
     try {
       const shop = world.adapter();
@@ -103,7 +105,7 @@ describe("a statement", () => {
       );
       expect(rows).toEqual([["2026-01-02", "UTC", 20]]);
     } finally {
-      await world.admin.query(`alter role ${world.names.statementGateway} reset all`);
+      await world.admin.query(`alter database ${world.names.database} reset all`);
     }
   });
 
@@ -297,6 +299,33 @@ describe("prepared statements", () => {
     expect(pool.totalCount).toBe(1);
   });
 
+  it("stay right when the call that would have closed one is refused", async () => {
+    const pool = world.statementPool({ max: 1 });
+    const shop = world.adapter({ statements: { pool, maxPreparedStatements: 1 } });
+    const tokens = { alice: await world.token("alice"), dan: await world.token("dan") };
+    const ask = async (human: keyof typeof tokens, text: string) =>
+      shop.query(await world.front.delegate(tokens[human]), trustedStatement(text));
+    for (const human of ["alice", "dan"] as const) await ask(human, "select 0");
+    await ask("alice", "select 'a'");
+    await world.admin.query("select behalf.revoke($1, 'dan')", [world.idp.issuer]);
+    expect((await failure(ask("dan", "select 'b'"))).code).toBe("identity.revoked");
+    await world.admin.query("select behalf.reinstate($1, 'dan')", [world.idp.issuer]);
+    expect((await ask("alice", "select 'a'")).rows).toEqual([["a"]]);
+    expect((await ask("alice", "select 'a'")).rows).toEqual([["a"]]);
+  });
+
+  it("are not kept on the server when they fail at their first use", async () => {
+    const pool = world.statementPool({ max: 1 });
+    const shop = world.adapter({ statements: { pool, maxPreparedStatements: 3 } });
+    const token = await world.token("alice");
+    const ask = async (statement: Statement) =>
+      shop.query(await world.front.delegate(token), statement);
+    await ask(sql`select 0`);
+    for (let n = 0; n < 20; n++) await failure(ask(trustedStatement(`select ${n} / (select 0)`)));
+    expect((await ask(prepared)).rows.length).toBeLessThanOrEqual(3);
+    expect(pool.totalCount).toBe(1);
+  });
+
   it("stay right when one fails, and when somebody deallocates them", async () => {
     const pool = world.statementPool({ max: 1 });
     const shop = world.adapter({ statements: { pool, maxPreparedStatements: 5 } });
@@ -315,6 +344,55 @@ describe("prepared statements", () => {
     await ask(1).catch(() => {});
     expect((await ask(2)).rows).toEqual([[5]]);
     expect(pool.totalCount).toBe(1);
+  });
+});
+
+describe("what an author's statement does by mistake", () => {
+  const residue = sql`select current_setting('work_mem'), current_setting('transaction_isolation'), current_user::text,
+    (select count(*)::int from pg_prepared_statements where name = 'mine')`;
+
+  it.each([
+    ["set role", [sql`set role none`], "write"],
+    ["set role, in a read", [sql`set role none`], "read"],
+    ["set session authorization", [sql`set session authorization default`], "write"],
+    ["prepare", [sql`prepare mine as select 'secret of alice'`], "read"],
+    ["prepare, in a write", [sql`prepare mine as select 'secret of alice'`], "write"],
+    ["commit", [sql`set work_mem = '77MB'`, sql`commit`], "read"],
+    ["rollback", [sql`rollback`], "write"],
+    ["begin anew", [sql`commit`, sql`begin`, sql`set work_mem = '77MB'`], "read"],
+    ["discard", [sql`discard plans`], "write"],
+    ["a savepoint", [sql`savepoint s`], "read"],
+  ] as const)("does not reach the next human: %s", async (_name, statements, access) => {
+    const pool = world.statementPool({ max: 1 });
+    const shop = world.adapter({ statements: { pool } });
+    for (const statement of statements) {
+      await shop.query(await world.delegate("alice"), statement, { access }).catch(() => {});
+    }
+    await shop
+      .run(
+        await world.delegate("alice"),
+        async (session) => {
+          for (const statement of statements) await session.query(statement);
+        },
+        { access },
+      )
+      .catch(() => {});
+    const { rows } = await shop.query(await world.delegate("bob"), residue);
+    expect(rows).toEqual([["4MB", "read committed", world.names.statements, 0]]);
+    const write = await shop.query(await world.delegate("bob"), residue, { access: "write" });
+    expect(write.rows).toEqual(rows);
+  });
+
+  it("is told where it has more values than the protocol can carry", async () => {
+    const shop = world.adapter();
+    const many = trustedStatement(
+      "select 1",
+      Array.from({ length: 65_536 }, () => null),
+    );
+    expect(await failure(shop.query(await world.delegate("alice"), many))).toMatchObject({
+      code: "configuration",
+      reason: "value",
+    });
   });
 });
 

@@ -164,6 +164,17 @@ describe.each(inputs)("a stream of %s", (_name, input) => {
     expect((await failure(reader.next())).code).toBe("identity.revoked");
   });
 
+  it("has its timeouts armed anew for each page, whatever a text set them to", async () => {
+    const shop = world.adapter();
+    const timeouts =
+      "select current_setting('statement_timeout'), case when i = 1 then set_config('statement_timeout', '0', true) end from generate_series(1, 12000) i";
+    const seen = new Set<unknown>();
+    for await (const [timeout] of shop.stream(await world.delegate("alice"), timeouts)) {
+      seen.add(timeout);
+    }
+    expect(seen.size).toBeGreaterThan(2);
+  });
+
   it("can be read once", async () => {
     const shop = world.adapter();
     const stream: SqlStream = shop.stream(await world.delegate("alice"), input(ORDERS));
@@ -203,4 +214,11 @@ describe.each(inputs)("a stream of %s", (_name, input) => {
     expect(client - atTenth.client).toBeLessThan(128 * 1024 * 1024);
     expect(server - atTenth.server).toBeLessThan(16 * 1024 * 1024);
   });
+});
+
+it("ends at once where there is nothing to run", async () => {
+  const shop = world.adapter();
+  expect(
+    await Array.fromAsync(shop.stream(await world.delegate("alice"), sql`-- nothing`)),
+  ).toEqual([]);
 });

@@ -1,3 +1,4 @@
+import type { QueryOptions } from "@behalf/core";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 
@@ -63,8 +64,8 @@ describe("an agent's text that writes", () => {
       "note = 'seen'",
       5,
     ],
-    ["UPDATE without RETURNING", "update orders set note = 'quiet'", [["5"]], "note = 'quiet'", 5],
-    ["DELETE of nothing", "delete from orders where org_id = 'globex';", [["0"]], "true", 20],
+    ["UPDATE without RETURNING", "update orders set note = 'quiet'", 5, "note = 'quiet'", 5],
+    ["DELETE of nothing", "delete from orders where org_id = 'globex';", 0, "true", 20],
     [
       "MERGE",
       `merge into orders o using (values (1000001), (1000103)) as s (id) on o.id = s.id
@@ -79,10 +80,11 @@ describe("an agent's text that writes", () => {
       2,
     ],
     ["a SELECT", "select count(*) from orders", [["5"]], "true", 20],
-  ])("%s", async (_name, text, rows, condition, left) => {
+  ])("%s", async (_name, text, answer, condition, left) => {
     const shop = world.adapter();
-    const result = await shop.query(await world.delegate("alice"), text, WRITE);
-    expect(result.rows).toEqual(rows);
+    const { rows, affectedRows } = await shop.query(await world.delegate("alice"), text, WRITE);
+    // Rows where it returned some, and how many it changed where it did not.
+    expect(affectedRows ?? rows).toEqual(answer);
     expect(await truth(condition)).toHaveLength(left);
   });
 
@@ -91,9 +93,10 @@ describe("an agent's text that writes", () => {
     const others = () => truth("org_id <> 'acme'");
     const before = await others();
     const attempt = async (text: string) => shop.query(await world.delegate("alice"), text, WRITE);
-    expect((await attempt("update orders set note = 'x' where org_id = 'globex'")).rows).toEqual([
-      ["0"],
-    ]);
+    expect(await attempt("update orders set note = 'x' where org_id = 'globex'")).toMatchObject({
+      affectedRows: 0,
+      rows: [],
+    });
     const moved = await failure(attempt("update orders set org_id = 'globex'"));
     expect(moved).toMatchObject({ code: "backend.denied", nativeCode: "42501", effect: "none" });
     const planted = await failure(
@@ -132,6 +135,21 @@ describe("an agent's text that writes", () => {
     expect(bytes).toMatchObject({ truncated: "bytes" });
     expect(bytes.rows).toHaveLength(2);
     expect(await truth("note like 'bb%'")).toHaveLength(5);
+  });
+
+  it("runs a SELECT that writes to its end, however little of it is returned", async () => {
+    await world.admin.query(`
+      create function log_it(id bigint) returns bigint language sql volatile security definer set search_path = public
+        as $$ insert into changes values (id::text, 'logged'); select id $$`);
+    const shop = world.adapter();
+    const { rows, truncated } = await shop.query(
+      await world.delegate("alice"),
+      "select log_it(id) from orders",
+      { ...WRITE, maxRows: 2 },
+    );
+    expect([rows.length, truncated]).toEqual([2, "rows"]);
+    const { rows: logged } = await world.admin.query("select from changes where note = 'logged'");
+    expect(logged).toHaveLength(5);
   });
 
   it.each([
@@ -187,9 +205,8 @@ describe("an agent's text that writes", () => {
       `select behalf.add_write_role('${world.names.agent}', '${world.names.writer}')`,
     );
     expect(await truth("note = 'no'")).toEqual([]);
-    expect((await world.adapter().query(await world.delegate("alice"), text, WRITE)).rows).toEqual([
-      ["5"],
-    ]);
+    const again = await world.adapter().query(await world.delegate("alice"), text, WRITE);
+    expect(again.affectedRows).toBe(5);
   });
 });
 
@@ -308,9 +325,9 @@ describe("what a write leaves on the connection", () => {
         return rows;
       };
       for (const text of leave.slice(0, 3)) await write("alice", text);
-      expect(await write("bob", residue)).toEqual([{ write: "(77MB,alice,1)" }]);
+      expect(await write("bob", residue)).toEqual([{ line: "(77MB,alice,1)", affected: null }]);
       expect(await write("bob", "select lastval()")).toEqual([
-        { write: expect.stringMatching(/^\(\d+\)$/) },
+        { line: expect.stringMatching(/^\(\d+\)$/), affected: null },
       ]);
     } finally {
       await login.end();
@@ -331,6 +348,53 @@ describe("an outcome that nobody knows", () => {
     expect(error).toMatchObject({ code: "cancelled", effect: "unknown" });
     const outcome = world.records.records.findLast(({ kind }) => kind === "outcome");
     expect(outcome).toMatchObject({ status: "error", effect: "unknown" });
+  });
+
+  it.each<readonly [string, string, Pick<QueryOptions, "typeParser">]>([
+    [
+      "in an encoding of the agent's own",
+      "insert into orders values (1000500, 'acme', 1, 'unread', now()) returning set_config('client_encoding', 'SJIS', true), 'a 表'",
+      {},
+    ],
+    [
+      "that the caller's own parser refuses",
+      "insert into orders values (1000500, 'acme', 1, 'unread', now()) returning id",
+      {
+        typeParser: () => () => {
+          throw new Error("no");
+        },
+      },
+    ],
+  ])(
+    "is unknown when the change was made and the answer cannot be read: one %s",
+    async (_name, text, options) => {
+      const shop = world.adapter();
+      const error = await failure(
+        shop.query(await world.delegate("alice"), text, { ...WRITE, ...options }),
+      );
+      expect(error.effect).toBe("unknown");
+      expect(error.message).toContain("the change was made");
+      expect(error.message).not.toContain("nothing was changed");
+      expect(await truth("note = 'unread'")).toHaveLength(1);
+      const outcome = world.records.records.findLast(({ kind }) => kind === "outcome");
+      expect(outcome).toMatchObject({ status: "error", effect: "unknown" });
+    },
+  );
+
+  it("is none for a run that its own callback gave up", async () => {
+    const shop = world.adapter();
+    const given = shop.run(
+      await world.delegate("alice"),
+      async (session) => {
+        await session.query("update orders set note = 'given up'");
+        throw new Error("no");
+      },
+      WRITE,
+    );
+    await expect(given).rejects.toThrow("no");
+    const outcome = world.records.records.findLast(({ kind }) => kind === "outcome");
+    expect(outcome).toMatchObject({ status: "error", effect: "none" });
+    expect(await truth("note = 'given up'")).toEqual([]);
   });
 
   it("is none when the server itself refused before the COMMIT", async () => {

@@ -4,6 +4,7 @@ import { z } from "zod";
 const rows = z.object({
   columns: z.array(z.string()),
   rows: z.array(z.array(z.unknown())),
+  affected_rows: z.number().optional(),
   truncated: z.enum(["rows", "bytes"]).optional(),
 });
 const refusal = z.object({
@@ -25,6 +26,8 @@ export interface RowsAnswer {
   readonly kind: "rows";
   readonly columns: readonly string[];
   readonly rows: readonly (readonly unknown[])[];
+  /** How many rows a write changed that returned none. */
+  readonly affectedRows: number | undefined;
   /** The limit that cut the answer. */
   readonly truncated: "rows" | "bytes" | undefined;
 }
@@ -55,8 +58,8 @@ export function toolAnswer(result: CallToolResult): ToolAnswer {
     const { code, message, sqlstate, advice } = refusal.parse(answer).error;
     return { kind: "refused", code: sqlstate ?? code, message, advice };
   }
-  const { truncated, ...found } = rows.parse(answer);
-  return { kind: "rows", ...found, truncated };
+  const { columns, rows: found, truncated, affected_rows: affectedRows } = rows.parse(answer);
+  return { kind: "rows", columns, rows: found, affectedRows, truncated };
 }
 
 /** @throws when it is not what `whoami` answers, or a refusal */

@@ -109,8 +109,6 @@ export async function writeStep(
   }
 }
 
-/** What `write` answers without RETURNING: one row that holds the number. */
 function affectedBy(answer: ToolAnswer): number | undefined {
-  if (answer.kind !== "rows" || answer.columns[0] !== "affected") return undefined;
-  return Number(answer.rows[0]?.[0]);
+  return answer.kind === "rows" ? answer.affectedRows : undefined;
 }

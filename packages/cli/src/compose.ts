@@ -9,6 +9,12 @@ import { clientConfig, type Login } from "./config-login.ts";
 /** How long the database may take to say that it lives. */
 const PROBE_MS = 2_000;
 
+/**
+ * How long a connection is used. A text can make the server keep something small for as long as the
+ * connection lives, for example the name of a setting of its own, and no reset takes that away.
+ */
+const LIFETIME_SECONDS = 900;
+
 /** Everything that serves, in the order in which it ends. */
 export interface Running {
   readonly gateway: Gateway;
@@ -49,7 +55,12 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
     ...defined({ resource: exchange.resource, scope: exchange.scope }),
   });
   const poolOf = (login: Login, max: number, more: pg.PoolConfig = {}) => {
-    const pool = new pg.Pool({ ...clientConfig(login), max, ...more });
+    const pool = new pg.Pool({
+      ...clientConfig(login),
+      max,
+      maxLifetimeSeconds: LIFETIME_SECONDS,
+      ...more,
+    });
     // A connection that breaks while idle would otherwise be an uncaught exception.
     pool.on("error", () => {});
     stack.defer(() => pool.end());

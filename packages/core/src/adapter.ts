@@ -104,7 +104,7 @@ export interface SqlResult {
   readonly rows: readonly SqlRow[];
   /** Why rows are missing at the end, or `null` when none are. */
   readonly truncated: "rows" | "bytes" | null;
-  /** How many rows a {@link Statement} inserted, updated, deleted or merged, where the backend says so. */
+  /** How many rows a write inserted, updated, deleted or merged, where the backend says so. */
   readonly affectedRows?: number;
 }
 

@@ -60,7 +60,10 @@ export interface OutcomeRecord {
   readonly nativeCode?: string;
   /** Whether data may have been changed by a call that failed. */
   readonly effect?: "none" | "unknown";
+  /** Rows that were returned. */
   readonly rows?: number;
+  /** Rows that were inserted, updated, deleted or merged, where the backend counted them. */
+  readonly affectedRows?: number;
   readonly bytes?: number;
   readonly truncated?: "rows" | "bytes" | null;
   readonly durationMs: number;

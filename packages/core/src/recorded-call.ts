@@ -6,6 +6,7 @@ import { BehalfError, type BehalfErrorFacts } from "./errors.ts";
 /** What the work learns about its own outcome. */
 export interface OutcomeFacts {
   readonly rows?: number;
+  readonly affectedRows?: number;
   readonly bytes?: number;
   readonly truncated?: "rows" | "bytes" | null;
   /** The backend's own evidence: process id, session start, role. Never a credential. */

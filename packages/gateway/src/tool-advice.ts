@@ -10,9 +10,23 @@ const later = (advice: string): Advice => ({ retry: true, advice });
 
 const ONE_SELECT =
   "Send one statement at a time, and let it be a single SELECT (WITH is fine): no second statement after a semicolon, no SET, BEGIN, COMMIT, EXPLAIN or DDL.";
+const ONE_WRITE =
+  "Send one INSERT, UPDATE, DELETE or MERGE: no second statement after a semicolon, no SET, BEGIN, COMMIT, EXPLAIN or DDL; WITH in front of it may only read.";
 const LOOK_UP = "Call describe_tables to see the tables and columns that this human may use.";
 const SMALLER =
   "Ask a smaller question: filter by an indexed column, aggregate, or add LIMIT. The same statement will take as long again.";
+
+const ONLY_READS = no(
+  "This human's agents may only read. Do not try another way round; tell the human.",
+);
+
+/** By the refinement of a code. */
+const REASONS: Readonly<Record<string, Advice>> = {
+  gateway_reads: ONLY_READS,
+  no_write_role: ONLY_READS,
+  no_statement_role: no("This tool is not for this human. Tell the human."),
+  waiting: later("This human's other calls are still running. Wait until they have ended."),
+};
 
 /** By SQLSTATE, the most telling first. */
 const STATES: Readonly<Record<string, Advice>> = {
@@ -79,13 +93,22 @@ const CODES: { readonly [code in BehalfErrorCode]: Advice } = {
   closed: later("The gateway is being restarted. Try again in a minute."),
 };
 
-/** What an agent can do about a failure, and whether the very same call may succeed later. */
-export function adviceFor(error: BehalfError): Advice {
+/**
+ * What an agent can do about a failure, and whether the very same call may succeed later.
+ *
+ * @param access of the tool: what one may send differs
+ */
+export function adviceFor(error: BehalfError, access: "read" | "write"): Advice {
   if (error.effect === "unknown") {
-    return no(
-      "The answer to the COMMIT was lost: the change may have happened. Look before you repeat it.",
-    );
+    return no("The change may have happened. Look before you repeat it.");
   }
   const state = error.nativeCode ?? "";
-  return STATES[state] ?? CLASSES[state.length === 5 ? state.slice(0, 2) : ""] ?? CODES[error.code];
+  const advice =
+    REASONS[error.reason ?? ""] ??
+    STATES[state] ??
+    CLASSES[state.length === 5 ? state.slice(0, 2) : ""] ??
+    CODES[error.code];
+  // A write's text stands inside another one, where a second statement is a mistake of syntax.
+  const isText = advice.advice === ONE_SELECT || state === "42601";
+  return access === "write" && isText ? no(`Correct the SQL. ${ONE_WRITE}`) : advice;
 }

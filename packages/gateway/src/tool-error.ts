@@ -34,7 +34,11 @@ const OPERATORS: ReadonlySet<BehalfErrorCode> = new Set<BehalfErrorCode>([
  * Translates whatever a tool threw. Pure. The server's own message is kept, because an agent can act on
  * it; what is no {@link BehalfError} gets a constant text, because nobody knows what it says.
  */
-export function toolError(error: unknown, callId?: string): ToolErrorAnswer {
+export function toolError(
+  error: unknown,
+  callId?: string,
+  access: "read" | "write" = "read",
+): ToolErrorAnswer {
   if (!BehalfError.isInstance(error)) {
     return {
       error: {
@@ -56,7 +60,7 @@ export function toolError(error: unknown, callId?: string): ToolErrorAnswer {
       },
     };
   }
-  const { retry, advice } = adviceFor(error);
+  const { retry, advice } = adviceFor(error, access);
   const id = error.callId ?? callId;
   return {
     error: {

@@ -49,7 +49,7 @@ export function toolRunner(
           ...(callId === undefined ? {} : { callId }),
         });
       }
-      const text = JSON.stringify(toolError(error, callId));
+      const text = JSON.stringify(toolError(error, callId, tools.byName.get(name)?.access));
       return { content: [{ type: "text", text }], isError: true };
     }
   };

@@ -138,14 +138,14 @@ as $$
   limit 1
 $$;
 
--- Keys, roles and revocations are read through the caller's snapshot. One that was taken long ago and kept
--- would bring back what has been withdrawn since.
+-- Keys, roles and revocations are read through the caller's snapshot. One that is kept would bring back what
+-- has been withdrawn since: the next statement must see what a DBA did a moment ago.
 create or replace function behalf.refuse_old_snapshot() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform behalf.refuse('ZB007', 'isolation', 'this transaction reads an old snapshot', 'Begin with READ COMMITTED, or prove the human at once after BEGIN.');
+  perform behalf.refuse('ZB007', 'isolation', 'this transaction keeps its snapshot', 'Begin with ISOLATION LEVEL READ COMMITTED.');
 end
 $$;
 
@@ -227,7 +227,7 @@ as $$
 declare
   made record;
 begin
-  if current_setting('transaction_isolation') <> 'read committed' and clock_timestamp() > now() + interval '2 seconds' then
+  if current_setting('transaction_isolation') <> 'read committed' then
     perform behalf.refuse_old_snapshot();
   end if;
   select * into made from behalf.make_ticket(token);

@@ -32,7 +32,7 @@ declare
   payload jsonb;
   done text;
 begin
-  if current_setting('transaction_isolation') <> 'read committed' and clock_timestamp() > now() + interval '2 seconds' then
+  if current_setting('transaction_isolation') <> 'read committed' then
     perform behalf.refuse_old_snapshot();
   end if;
   if current_setting('behalf.seal', true) <> '' and behalf.sealed() is not null then

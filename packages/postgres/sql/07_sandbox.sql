@@ -109,6 +109,8 @@ as $$
 $$;
 
 -- SET clauses of a sandbox function: what rows a policy shows must not depend on what a connection was set to.
+-- They are no barrier against the text itself, which may call set_config: see "What a superuser can add" in
+-- docs/postgres.md.
 create or replace function behalf.pinned(use_search_path text) returns text
 language sql stable strict
 set search_path = pg_catalog, pg_temp

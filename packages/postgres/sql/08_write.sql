@@ -29,9 +29,11 @@ begin
 end
 $$;
 
--- Runs the text to its end and returns up to `rows` rows of what it returns, as composite text. A NULL at the
--- end says that `max_bytes` ended the page. A text without RETURNING yields one row: how many rows it changed.
-create or replace function behalf.write(statement text, rows integer, max_bytes bigint) returns setof text
+-- Runs the text to its end and returns up to `rows` rows of what it returns, as composite text. A row without
+-- a line says that `max_bytes` ended the page, or, for a text without RETURNING, how many rows it changed:
+-- in a column of its own, because the text could give any other the name that it likes.
+create or replace function behalf.write(statement text, rows integer, max_bytes bigint)
+returns table (line text, affected bigint)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -59,15 +61,15 @@ as $$
 begin
   perform behalf.put_sandbox_function(write_role, write_role || '_write',
     'statement pg_catalog.text, rows pg_catalog.int4, max_bytes pg_catalog.int8', format($make$
-    returns setof pg_catalog.text
+    returns table (line pg_catalog.text, affected pg_catalog.int8)
     language plpgsql volatile security definer %s
     as $body$
     declare
       cursor_name pg_catalog.refcursor := 'behalf_cursor';
       -- Agents like to end with a semicolon.
       body pg_catalog.text := pg_catalog.regexp_replace(statement, '[\s;]+$', '');
-      line pg_catalog.record;
-      written pg_catalog.text;
+      counts pg_catalog.bool := false;
+      fetched pg_catalog.record;
       used pg_catalog.int8 := 0;
     begin
       begin
@@ -76,27 +78,36 @@ begin
         -- Most often: no RETURNING. Then the answer is how many rows there were.
         begin
           open cursor_name no scroll for execute 'with behalf_w as (' || body
-            || E'\nreturning true) select pg_catalog.count(*) as affected from behalf_w';
+            || E'\nreturning true) select pg_catalog.count(*) from behalf_w';
+          counts := true;
         exception when syntax_error then
-          cursor_name := null;
+          null;
         end;
         -- It was something else: the first error says what.
-        if cursor_name is null then
+        if not counts then
           raise;
         end if;
       end;
+      if counts then
+        fetch cursor_name into affected;
+        return next;
+        return;
+      end if;
       -- At least once, because the first fetch is what runs the text.
       for count in 1 .. greatest(rows, 1) loop
-        fetch cursor_name into line;
+        fetch cursor_name into fetched;
         exit when not found;
-        written := line::pg_catalog.text;
-        used := used + pg_catalog.octet_length(written);
+        line := fetched::pg_catalog.text;
+        used := used + pg_catalog.octet_length(line);
         if used > max_bytes then
-          return next null;
+          line := null;
+          return next;
           exit;
         end if;
-        return next written;
+        return next;
       end loop;
+      -- A SELECT that calls what writes has run no further than it was fetched.
+      move forward all from cursor_name;
     end
     $body$;
     $make$, behalf.pinned(use_search_path)));
@@ -106,6 +117,8 @@ begin
     as $body$
     begin
       set constraints all immediate;
+      -- An answer that says the change was made must not come before it is durable.
+      set local synchronous_commit to default;
     end
     $body$;
     $make$, behalf.pinned(use_search_path)));

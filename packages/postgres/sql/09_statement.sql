@@ -12,12 +12,28 @@ declare
 begin
   perform behalf.companion_search_path(agent, 'statement', statement_role);
   perform behalf.prepare_role(statement_role);
+  -- Who becomes the role becomes what it is a member of.
+  for item in select g.role from behalf.reachable(statement_role) g loop
+    perform behalf.refuse('ZB007', 'role', format('the statement role %I is a member of %I', statement_role, item.role),
+      format('revoke %I from %I', item.role, statement_role));
+  end loop;
   insert into behalf.companion_roles (agent, mode, role) values (agent, 'statement', statement_role)
   on conflict on constraint companion_roles_pkey do update set role = excluded.role;
   for item in select g.login from behalf.gateways g join pg_roles r on r.rolname = g.login where g.kind = 'statement' loop
     perform behalf.grant_role(statement_role, item.login);
   end loop;
 end
+$$;
+
+-- Roles that `from_role` can become with SET ROLE, however far away, beside the ones that it is meant to.
+create or replace function behalf.reachable(from_role name) returns table (role name)
+language sql stable strict
+set search_path = pg_catalog, pg_temp
+as $$
+  select g.rolname
+  from pg_roles r join pg_roles g on g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'member')
+  where r.rolname = from_role and g.rolname <> 'behalf_agents'
+    and not exists (select from behalf.companion_roles c where c.role = g.rolname and c.mode = 'statement')
 $$;
 
 -- A membership that lets the login become the role with SET ROLE, and nothing more.

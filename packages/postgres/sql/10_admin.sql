@@ -156,15 +156,24 @@ begin
 end
 $$;
 
+-- Run it as somebody who may grant the statement roles, where the login has some.
 create or replace function behalf.remove_gateway(login name) returns void
-language plpgsql volatile strict security definer
+language plpgsql volatile strict
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  item record;
 begin
   -- Who dropped the login already took these away.
   if exists (select from pg_roles r where r.rolname = login) then
     execute format('revoke all on all functions in schema behalf from %I', login);
     execute format('revoke all on schema behalf from %I', login);
+    for item in
+      select c.role from behalf.companion_roles c join pg_roles r on r.rolname = c.role
+      where c.mode = 'statement' and pg_has_role(login, r.oid, 'member')
+    loop
+      execute format('revoke %I from %I', item.role, login);
+    end loop;
   end if;
   delete from behalf.gateways g where g.login = remove_gateway.login;
 end

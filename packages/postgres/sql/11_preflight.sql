@@ -24,6 +24,19 @@ as $$
       and coalesce(to_jsonb(m) ->> 'inherit_option', 'false') = 'false'
       and exists (select from behalf.companion_roles c where c.role = g.rolname and c.mode = 'statement'))
   union all
+  -- By way of a statement role.
+  select format('it can become %I by way of its statement roles: revoke %I from them', g.role, g.role)
+  from behalf.companion_roles c, behalf.reachable(c.role) g
+  where for_kind = 'statement' and c.mode = 'statement' and pg_has_role(for_login, c.role, 'member')
+  union all
+  -- A thief of the password could have left them, and they outlive a new one.
+  select format('it has a setting of its own, %s: alter role %I reset %s', split_part(setting, '=', 1), for_login, split_part(setting, '=', 1))
+  from pg_db_role_setting s join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) setting
+  where r.rolname = for_login
+    -- What can only make calls end sooner, or say less.
+    and split_part(setting, '=', 1) not in ('log_parameter_max_length', 'log_parameter_max_length_on_error', 'temp_file_limit',
+      'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')
+  union all
   select 'it owns ' || pg_describe_object(d.classid, d.objid, 0)
   from pg_shdepend d join pg_roles r on r.oid = d.refobjid
   where d.refclassid = 'pg_authid'::regclass and d.deptype = 'o' and r.rolname = for_login
@@ -98,6 +111,56 @@ as $$
   union all
   select format('login %I was not made a gateway: select behalf.add_gateway(%L)', session_user, session_user)
   where not exists (select from behalf.gateways g where g.login = session_user)
+  union all
+  -- What another gateway's login made could be called by somebody else's agent.
+  select format('login %I owns %s: give that to somebody else', g.login, pg_describe_object(d.classid, d.objid, 0))
+  from behalf.gateways g join pg_roles r on r.rolname = g.login and r.rolname <> session_user
+  join pg_shdepend d on d.refobjid = r.oid and d.refclassid = 'pg_authid'::regclass and d.deptype = 'o'
+    and d.dbid = (select oid from pg_database where datname = current_database())
+  union all
+  select format('%s may execute %s: revoke that', coalesce(quote_ident(r.rolname), 'everybody'), f.oid::regprocedure)
+  from pg_proc f
+  cross join aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) x
+  left join pg_roles r on r.oid = x.grantee
+  where f.pronamespace = 'behalf'::regnamespace
+    and (x.grantee = 0
+      or exists (select from behalf.gateways g where g.login = r.rolname)
+        and f.proname not in ('exchange', 'start', 'read', 'open', 'fetch', 'write', 'settle', 'statement', 'preflight'))
+  union all
+  -- Functions and tables that a human's statement finds by its search_path must be the application's own.
+  select format('%s may create in schema %I, where agents'' statements look for names: revoke create on schema %I from %s',
+    case x.grantee when 0 then 'everybody' else quote_ident(r.rolname) end, n.nspname, n.nspname,
+    case x.grantee when 0 then 'public' else quote_ident(r.rolname) end)
+  from pg_namespace n
+  cross join aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) x
+  left join pg_roles r on r.oid = x.grantee
+  where x.privilege_type = 'CREATE' and n.nspname !~ '^pg_'
+    and exists (select from behalf.agent_roles a, unnest(string_to_array(a.search_path, ',')) part where trim(part) = n.nspname)
+    and (x.grantee = 0
+      or exists (select from behalf.gateways g join pg_roles l on l.rolname = g.login where pg_has_role(l.oid, r.oid, 'member'))
+      or exists (select from behalf.acting_roles() a join pg_roles l on l.rolname = a.role where pg_has_role(l.oid, r.oid, 'member')))
+  union all
+  -- A policy must not mean what the search_path of the text that reads makes of it.
+  select distinct format('policy %I on %s calls %s, which finds names by the search_path of who reads: alter function %s set search_path = ...',
+    p.polname, p.polrelid::regclass, f.oid::regprocedure, f.oid::regprocedure)
+  from pg_policy p
+  join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.oid and d.refclassid = 'pg_proc'::regclass
+  join pg_proc f on f.oid = d.refobjid
+  join pg_language l on l.oid = f.prolang and l.lanname not in ('c', 'internal')
+  where f.pronamespace not in ('pg_catalog'::regnamespace, 'behalf'::regnamespace)
+    and f.prosqlbody is null
+    and not exists (select from unnest(f.proconfig) c where c like 'search_path=%')
+    -- Only where agents read.
+    and exists (
+      select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role, unnest(p.polroles) g (oid)
+      where g.oid = 0 or pg_has_role(r.oid, g.oid, 'usage'))
+    and exists (
+      select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+      where has_any_column_privilege(r.oid, p.polrelid, 'select, insert, update') or has_table_privilege(r.oid, p.polrelid, 'delete'))
+  union all
+  select format('agent role %I is a member of the gateway''s login %I: revoke %I from %I', r.rolname, g.login, g.login, r.rolname)
+  from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+  join behalf.gateways g on exists (select from pg_roles l where l.rolname = g.login and pg_has_role(r.oid, l.oid, 'member'))
   union all
   select format('role %I is a member of behalf_owner and can be anybody: revoke behalf_owner from %I', r.rolname, r.rolname)
   from pg_auth_members m join pg_roles r on r.oid = m.member join pg_roles g on g.oid = m.roleid

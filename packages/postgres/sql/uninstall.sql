@@ -91,6 +91,16 @@ begin
       using hint = 'Drop or change these policies first; nothing was removed.';
   end if;
 
+  -- Without the guards, whoever became a statement role would see what its policies to everybody show.
+  for item in
+    select c.role, m.rolname as login
+    from behalf.companion_roles c join pg_catalog.pg_roles r on r.rolname = c.role
+    join pg_catalog.pg_auth_members a on a.roleid = r.oid join pg_catalog.pg_roles m on m.oid = a.member
+    where c.mode = 'statement' and exists (select from behalf.gateways g where g.login = m.rolname)
+  loop
+    execute pg_catalog.format('revoke %I from %I', item.role, item.login);
+  end loop;
+
   -- Fifty notices of what goes with them would hide the one that counts.
   perform pg_catalog.set_config('client_min_messages', 'warning', true);
   drop schema behalf_sandbox cascade;

@@ -187,9 +187,15 @@ async function begin(
   };
 }
 
+const WRITES = ["InsertQueryNode", "UpdateQueryNode", "DeleteQueryNode", "MergeQueryNode"];
+
+/** What the query does itself, and what a WITH in front of it does. */
 function accessOf({ query }: CompiledQuery): "read" | "write" {
-  const writes = ["InsertQueryNode", "UpdateQueryNode", "DeleteQueryNode", "MergeQueryNode"];
-  return writes.includes(query.kind) ? "write" : "read";
+  const kinds: string[] = [query.kind];
+  if ("with" in query) {
+    for (const { expression } of query.with?.expressions ?? []) kinds.push(expression.kind);
+  }
+  return kinds.some((kind) => WRITES.includes(kind)) ? "write" : "read";
 }
 
 function unsupported(what: string): BehalfError {

@@ -5,8 +5,6 @@
 export interface PgPool {
   connect(): Promise<PgClient>;
   on(event: "error", listener: (error: Error) => void): unknown;
-  /** Told of every checkout. */
-  on(event: "acquire", listener: () => void): unknown;
   /** Connections that are open. */
   readonly totalCount?: number;
   readonly options?: { readonly max?: number; readonly pipeline?: boolean | undefined };

@@ -12,7 +12,7 @@ import { calls } from "./postgres-call.ts";
 import { postgresCapabilities } from "./postgres-capabilities.ts";
 import { orStopped } from "./postgres-clock.ts";
 import { login, type LoginOptions } from "./postgres-login.ts";
-import { ending, modeOf, sending } from "./postgres-mode.ts";
+import { ending, modeOf, readAnswer, sending } from "./postgres-mode.ts";
 import {
   checkInput,
   checkOptions,
@@ -21,7 +21,7 @@ import {
   type PostgresOptions,
   wholeOption,
 } from "./postgres-options.ts";
-import { typeParserOf } from "./postgres-page.ts";
+import { outcomeOf, typeParserOf } from "./postgres-page.ts";
 import { postgresPlan } from "./postgres-plan.ts";
 import { CallerFailure } from "./postgres-records.ts";
 import { postgresSession, textOf } from "./postgres-session.ts";
@@ -109,11 +109,11 @@ export function postgres(options: PostgresOptions): SqlAdapter {
           const steps = [...sent.steps, ...ending(mode, access)];
           const { native, rest } = await startCall(connection, human, steps);
           connection.cleaned();
-          const { bytes, ...result } = sent.read(
-            rest,
-            typeParserOf(queryOptions.typeParser, connection.client),
-          );
-          note({ rows: result.rows.length, bytes, truncated: result.truncated, native });
+          note({ native });
+          const typeParser = typeParserOf(queryOptions.typeParser, connection.client);
+          const answer = readAnswer(sent, rest, typeParser, access);
+          note(outcomeOf(answer));
+          const { bytes: _, ...result } = answer;
           return result;
         });
       });
@@ -148,11 +148,14 @@ export function postgres(options: PostgresOptions): SqlAdapter {
             throw new CallerFailure(error);
           }
         };
+        let mayHaveCommitted = false;
         try {
           const value = await orStopped(callback(), open.clock);
+          mayHaveCommitted = true;
           await session.end();
           return value;
         } finally {
+          if (!mayHaveCommitted) open.note({ effect: "none" });
           await session.giveUp();
           const { native, totals } = session;
           open.note({ ...totals, ...(native === null ? {} : { native }) });

@@ -15,6 +15,8 @@ export interface TextStep {
   readonly portal?: string;
   /** Once this step has run, the transaction's changes stay, whatever happens to the rest of the batch. */
   readonly commits?: boolean;
+  /** The text is an author's: it may do by mistake what makes the connection useless for the next human. */
+  readonly authored?: boolean;
 }
 
 /** Goes on with a portal of an earlier batch of the same transaction. */
@@ -34,6 +36,13 @@ export interface StepResult {
   /** The server's own word of what was done, for example `UPDATE 3`. */
   tag: string;
 }
+
+/**
+ * What an author's statement must not do to a connection that others use: end the transaction under us, or
+ * touch prepared statements, which no reset gives back.
+ */
+const SPOILS =
+  /^(?:COMMIT|ROLLBACK|BEGIN|START TRANSACTION|SAVEPOINT|RELEASE|PREPARE|DEALLOCATE|DISCARD)\b/;
 
 /** SQLSTATE of a named statement that is not there: somebody else deallocated it. */
 const NO_SUCH_STATEMENT = "26000";
@@ -55,6 +64,8 @@ export class PostgresBatch implements PgSubmittable {
   callback?: (error: Error | null) => void;
   /** Whether a step after the commit failed: the changes stay, and the connection is not clean. */
   failedAfterCommit = false;
+  /** Whether an author's statement did what no reset undoes: the connection must be cut. */
+  spoilsConnection = false;
   #current = 0;
   #committed = false;
 
@@ -72,12 +83,17 @@ export class PostgresBatch implements PgSubmittable {
   submit(connection: PgConnection): Error | null {
     connection.stream.cork();
     try {
+      // At the head of the batch: behind a step that fails, the server would skip them.
+      for (const name of this.#stale()) connection.close({ type: "S", name }, true);
       for (const [position, step] of this.#steps.entries()) {
         if (step.text === undefined) {
           connection.execute({ portal: step.portal, rows: String(step.rows) }, true);
           continue;
         }
-        const name = this.#parse(connection, step, position);
+        const name = this.#prepared === null ? "" : step.name;
+        if (name === "" || this.#parsed.has(position)) {
+          connection.parse({ name, text: step.text }, true);
+        }
         const portal = step.portal ?? "";
         connection.bind({ portal, statement: name, values: [...(step.values ?? [])] }, true);
         if (step.rows === undefined) {
@@ -97,21 +113,21 @@ export class PostgresBatch implements PgSubmittable {
     return null;
   }
 
-  #parse(connection: PgConnection, step: TextStep, position: number): string {
+  /** Decides which steps are parsed under a name, and what has to be closed for that. */
+  #stale(): readonly string[] {
     const prepared = this.#prepared;
-    if (prepared === null || step.name === "") {
-      connection.parse({ name: "", text: step.text }, true);
-      return "";
+    if (prepared === null) return [];
+    const stale = [...prepared.takeDoubtful()];
+    for (const [position, step] of this.#steps.entries()) {
+      if (step.text === undefined || step.name === "") continue;
+      if (prepared.has(step.name)) {
+        prepared.touch(step.name);
+        continue;
+      }
+      stale.push(...prepared.add(step.name));
+      this.#parsed.set(position, step.name);
     }
-    const { name } = step;
-    if (prepared.has(name)) {
-      prepared.touch(name);
-    } else {
-      for (const stale of prepared.add(name)) connection.close({ type: "S", name: stale }, true);
-      connection.parse({ name, text: step.text }, true);
-      this.#parsed.set(position, name);
-    }
-    return name;
+    return stale;
   }
 
   handleRowDescription(message: { readonly fields: readonly PgField[] }): void {
@@ -131,7 +147,7 @@ export class PostgresBatch implements PgSubmittable {
   }
 
   handleEmptyQuery(): void {
-    this.#ran("");
+    this.#ran("EMPTY");
   }
 
   handlePortalSuspended(): void {
@@ -143,6 +159,9 @@ export class PostgresBatch implements PgSubmittable {
     const result = this.#results[this.#current];
     if (result) result.tag = tag;
     if (step?.text !== undefined && step.commits === true) this.#committed = true;
+    if (step?.text !== undefined && step.authored === true && SPOILS.test(tag)) {
+      this.spoilsConnection = true;
+    }
     this.#current += 1;
   }
 

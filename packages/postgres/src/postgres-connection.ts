@@ -123,6 +123,7 @@ export function connections(options: ConnectionOptions): Connections {
       client.on("error", ignore);
       let running: PostgresBatch | null = null;
       let clean = true;
+      let spoiled = false;
       let last: PostgresBatch | null = null;
       // A callback may keep its session and use it when the connection serves somebody else.
       let live = true;
@@ -148,6 +149,8 @@ export function connections(options: ConnectionOptions): Connections {
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
           throw commits && !answered ? withUnknownEffect(error) : error;
+        } finally {
+          spoiled ||= batch.spoilsConnection;
         }
       };
 
@@ -163,7 +166,7 @@ export function connections(options: ConnectionOptions): Connections {
       } finally {
         live = false;
         client.removeListener("error", ignore);
-        if (running) {
+        if (running || spoiled) {
           client.on("error", ignore);
           track(retire(client, running).finally(release));
         } else if (clean) {

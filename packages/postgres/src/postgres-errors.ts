@@ -91,10 +91,11 @@ export function mapPostgresError(error: unknown, phase: "connect" | "call"): Beh
       facts,
     );
   }
-  if (error instanceof TypeError || error instanceof RangeError) {
+  if (!isServerError(error) && !isLoss(error)) {
+    const name = error instanceof Error ? error.name : typeof error;
     return new BehalfError(
       "backend.failed",
-      `[postgres] the call failed in an unexpected way (${error.name}); trying again will not help`,
+      `[postgres] the call failed in an unexpected way (${name}); trying again will not help`,
       { ...facts, reason: "unexpected" },
     );
   }
@@ -117,6 +118,32 @@ export function mapPostgresError(error: unknown, phase: "connect" | "call"): Beh
   }
   const code = CODES[error.code] ?? CLASSES[error.code.slice(0, 2)] ?? "backend.failed";
   return new BehalfError(code, withHint(error), facts);
+}
+
+/** Whether the socket or the driver says that the connection is gone. The driver has no code for it. */
+function isLoss(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    (codeOf(error) !== undefined || /\b(?:connection|client)\b/i.test(error.message)) &&
+    !(error instanceof TypeError || error instanceof RangeError)
+  );
+}
+
+/**
+ * What became of a write whose answer could not be read: it was made, and no message may say otherwise.
+ */
+export function afterCommit(error: unknown): BehalfError {
+  const mapped = mapPostgresError(error, "call");
+  return new BehalfError(
+    mapped.code,
+    `${mapped.message}; the change was made all the same: look before you try again`,
+    {
+      effect: "unknown",
+      backend: "postgres",
+      ...(mapped.reason === undefined ? {} : { reason: mapped.reason }),
+      ...(mapped.nativeCode === undefined ? {} : { nativeCode: mapped.nativeCode }),
+    },
+  );
 }
 
 function codeOf(error: unknown): string | undefined {

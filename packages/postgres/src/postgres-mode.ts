@@ -1,6 +1,7 @@
-import { isStatement, type Statement, type TypeParser } from "@behalf/core";
+import { BehalfError, isStatement, type Statement, type TypeParser } from "@behalf/core";
 
 import type { Step, StepResult } from "./postgres-batch.ts";
+import { afterCommit } from "./postgres-errors.ts";
 import {
   compositeReader,
   type Page,
@@ -53,9 +54,32 @@ export function sending(
     steps: [run(input, page.maxRows + 1, page.maxBytes)],
     read([ran], typeParser) {
       const fields = ran?.fields ?? [];
+      const [line, affected] = ran?.rows[0] ?? [];
+      // A write without RETURNING: the database counted, in a column that no text can reach.
+      if (line === null && typeof affected === "string") {
+        return { columns: [], rows: [], truncated: null, bytes: 0, affectedRows: Number(affected) };
+      }
       return readPage(fields, ran?.rows ?? [], compositeReader(fields, typeParser), page);
     },
   };
+}
+
+/**
+ * Reads what came back.
+ *
+ * @throws BehalfError with effect `unknown` for a write: by now it was made
+ */
+export function readAnswer(
+  sent: Sending,
+  results: readonly StepResult[],
+  typeParser: TypeParser,
+  access: "read" | "write",
+): PageResult {
+  try {
+    return sent.read(results, typeParser);
+  } catch (error) {
+    throw access === "write" ? afterCommit(error) : error;
+  }
 }
 
 function statementSending(input: Statement, page: Page, role: string | null): Sending {
@@ -70,17 +94,28 @@ function statementSending(input: Statement, page: Page, role: string | null): Se
   };
 }
 
+/** Most parameters of one statement: their number is 16 bits wide in the protocol. */
+const MAX_VALUES = 65_535;
+
 /** The statement itself, with at most `rows` rows of its result. */
 export function statementStep(
   { text, values }: Statement,
   rows: number,
   role: string | null,
 ): Extract<Step, { text: string }> {
+  if (values.length > MAX_VALUES) {
+    throw new BehalfError(
+      "configuration",
+      `[postgres] the statement has ${values.length} values, and PostgreSQL takes ${MAX_VALUES}; pass lists, as in any($1)`,
+      { backend: "postgres", reason: "value" },
+    );
+  }
   return {
     name: role === null ? "" : statementName(text, role),
     text,
     values: values.map(valueText),
     rows,
+    authored: true,
   };
 }
 

@@ -1,4 +1,10 @@
-import { BehalfError, type SqlColumn, type SqlResult, type TypeParser } from "@behalf/core";
+import {
+  BehalfError,
+  type OutcomeFacts,
+  type SqlColumn,
+  type SqlResult,
+  type TypeParser,
+} from "@behalf/core";
 
 import type { PgClient, PgField } from "./pg-structure.ts";
 import type { StepResult } from "./postgres-batch.ts";
@@ -13,6 +19,16 @@ export interface Page {
 export interface PageResult extends SqlResult {
   /** Bytes of row text that the server sent. */
   readonly bytes: number;
+}
+
+/** What the records say of a result. */
+export function outcomeOf({ rows, bytes, truncated, affectedRows }: PageResult): OutcomeFacts {
+  return {
+    rows: rows.length,
+    bytes,
+    truncated,
+    ...(affectedRows === undefined ? {} : { affectedRows }),
+  };
 }
 
 /** Turns what the server sent for one row into its values, or `null` where it says that the next row would be too much. */

@@ -17,8 +17,9 @@ export interface OwnPool {
 /** What is known of a pool, for as long as it lives: also between one adapter and the next. */
 interface Watch {
   isOwned: boolean;
-  asked: number;
-  handedOut: number;
+  /** Whether somebody else checked a connection out. */
+  isShared: boolean;
+  connect(): Promise<PgClient>;
 }
 
 const watches = new WeakMap<PgPool, Watch>();
@@ -36,26 +37,16 @@ export function ownPool(pool: PgPool): OwnPool {
   const watch = watches.get(pool) ?? watchNew(pool);
   if (watch.isOwned) throw shared("another adapter has this pool");
   const check = () => {
-    // pg-pool tells of every checkout, also of pool.query(): one more than we asked for is somebody else's.
-    if (watch.handedOut > watch.asked) {
-      throw shared("somebody else checked a connection out of this pool");
-    }
+    if (watch.isShared) throw shared("somebody else checked a connection out of this pool");
   };
   check();
   watch.isOwned = true;
   return {
     max: pool.options?.max ?? DEFAULT_MAX,
     check,
-    async connect() {
+    connect() {
       check();
-      watch.asked += 1;
-      try {
-        return await pool.connect();
-      } catch (error) {
-        // Nothing was handed out.
-        watch.asked -= 1;
-        throw error;
-      }
+      return watch.connect();
     },
     giveUp() {
       watch.isOwned = false;
@@ -67,13 +58,29 @@ function watchNew(pool: PgPool): Watch {
   if ((pool.totalCount ?? 0) > 0) {
     throw shared("this pool has connections already, so somebody else uses it");
   }
-  const watch = { isOwned: false, asked: 0, handedOut: 0 };
+  let isOurs = false;
+  const watch: Watch = {
+    isOwned: false,
+    isShared: false,
+    connect() {
+      isOurs = true;
+      try {
+        return pool.connect();
+      } finally {
+        isOurs = false;
+      }
+    },
+  };
   watches.set(pool, watch);
   // Without a listener the loss of an idle connection would end the process.
   pool.on("error", () => {});
-  pool.on("acquire", () => {
-    watch.handedOut += 1;
-  });
+  // Every way to a connection goes through connect(), pool.query() too. Events would not do: the pool also
+  // tells of checkouts of its own, for example of an idle client whose time is over.
+  const connect = pool.connect.bind(pool);
+  pool.connect = (...args: Parameters<PgPool["connect"]>) => {
+    if (!isOurs) watch.isShared = true;
+    return connect(...args);
+  };
   return watch;
 }
 

@@ -10,14 +10,16 @@ export interface PreparedStatements {
   /**
    * Says that this batch parses it.
    *
-   * @returns what must be closed first: the same name where nobody knows whether the server has it, and
-   *   the one that was not used for longest
+   * @returns what must be closed before: the one that was not used for longest where there is no room, and
+   *   the name itself where nobody knows whether the server has it
    */
   add(name: string): readonly string[];
   /** Says that it was used again. */
   touch(name: string): void;
-  /** Says that the server may hold it, or not: a batch failed while it was being parsed. */
+  /** Says that the server may hold it, or not: a batch failed before or while it was parsed. */
   doubt(name: string): void;
+  /** The names that the server may hold and nobody counts, to be closed now. */
+  takeDoubtful(): readonly string[];
   /** Says that nothing is known any more: the server lost a statement. */
   forget(): void;
 }
@@ -30,14 +32,13 @@ export function preparedStatements(max: number): PreparedStatements {
   const own = new Set<string>();
   // Iterates in the order of insertion, so the first is the one that was not used for longest.
   const callers = new Set<string>();
-  let doubtful = new Set<string>();
+  const doubtful = new Set<string>();
   let allDoubtful = false;
   const kindOf = (name: string) => (name.startsWith(PREFIX) ? callers : own);
   return {
     has: (name) => kindOf(name).has(name),
     add(name) {
-      const close: string[] = [];
-      if (allDoubtful || doubtful.delete(name)) close.push(name);
+      const close: string[] = allDoubtful ? [name] : [];
       if (kindOf(name) === callers && callers.size >= max) {
         const [oldest] = callers;
         if (oldest !== undefined) {
@@ -55,10 +56,15 @@ export function preparedStatements(max: number): PreparedStatements {
       kindOf(name).delete(name);
       doubtful.add(name);
     },
+    takeDoubtful() {
+      const names = [...doubtful];
+      doubtful.clear();
+      return names;
+    },
     forget() {
       own.clear();
       callers.clear();
-      doubtful = new Set();
+      doubtful.clear();
       allDoubtful = true;
     },
   };

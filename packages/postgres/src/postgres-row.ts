@@ -1,3 +1,5 @@
+import { BehalfError } from "@behalf/core";
+
 /**
  * Splits a composite value in PostgreSQL's text form, `(1,"a ""b""",)`, into the text of its columns.
  * An empty unquoted column is NULL. See "Composite Types", section "Composite Type Input and Output
@@ -5,7 +7,7 @@
  *
  * @param text the composite value
  * @param columns how many columns it has; `()` is one NULL or no column at all
- * @throws Error when the text is no composite value of that many columns
+ * @throws BehalfError `backend.failed` when the text is no composite value of that many columns
  */
 export function splitRow(text: string, columns: number): (string | null)[] {
   if (!text.startsWith("(") || !text.endsWith(")")) throw malformed(columns);
@@ -53,8 +55,10 @@ export function splitRow(text: string, columns: number): (string | null)[] {
   return row;
 }
 
-function malformed(columns: number): Error {
-  return new Error(
-    `[postgres] the server sent a row that is no composite value of ${columns} columns`,
+function malformed(columns: number): BehalfError {
+  return new BehalfError(
+    "backend.failed",
+    `[postgres] the server sent a row that is no composite value of ${columns} columns; did the statement change client_encoding?`,
+    { backend: "postgres", reason: "unreadable" },
   );
 }

@@ -14,9 +14,9 @@ import {
 
 import type { OpenCall } from "./postgres-call.ts";
 import { type Connection, ended } from "./postgres-connection.ts";
-import { ending, type Mode, modeOf, sending } from "./postgres-mode.ts";
+import { ending, type Mode, modeOf, readAnswer, sending } from "./postgres-mode.ts";
 import { checkInput, type Limits, limitsOf } from "./postgres-options.ts";
-import { typeParserOf } from "./postgres-page.ts";
+import { outcomeOf, typeParserOf } from "./postgres-page.ts";
 import { checkedCall } from "./postgres-records.ts";
 import { type HumanCall, startCall, type Started } from "./postgres-start.ts";
 import { arm, closeCursor } from "./postgres-steps.ts";
@@ -108,13 +108,16 @@ export function postgresSession(
     } else {
       results = await connection.send(steps);
     }
-    const { bytes, ...result } = sent.read(
+    const answer = readAnswer(
+      sent,
       results.slice(1),
       typeParserOf(typeParser, connection.client),
+      access,
     );
+    const { bytes, ...result } = answer;
     totals.rows += result.rows.length;
     totals.bytes += bytes;
-    note({ rows: result.rows.length, bytes, truncated: result.truncated });
+    note(outcomeOf(answer));
     return result;
   }
 

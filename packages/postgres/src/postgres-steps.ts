@@ -14,7 +14,7 @@ const PORTAL = "behalf_cursor";
  */
 export function begin(access: "read" | "write"): TextStep {
   return access === "read"
-    ? { name: "behalf_begin", text: "begin read only" }
+    ? { name: "behalf_begin", text: "begin isolation level read committed read only" }
     : { name: "behalf_begin_write", text: "begin isolation level read committed read write" };
 }
 
@@ -39,8 +39,12 @@ export function reset(access: "read" | "write"): readonly TextStep[] {
   return access === "read" ? [seed] : [...resetSession, seed];
 }
 
-/** RESET ALL comes first: what follows must not be read under a search_path or a timeout of the human's. */
+/**
+ * RESET ALL comes early: what follows must not be read under a search_path or a timeout of the human's. It
+ * leaves the role, which SET SESSION AUTHORIZATION gives back.
+ */
 const resetSession: readonly TextStep[] = [
+  { name: "behalf_reset_role", text: "set session authorization default" },
   { name: "behalf_reset_all", text: "reset all" },
   { name: "behalf_discard_sequences", text: "discard sequences" },
   { name: "behalf_discard_temp", text: "discard temp" },
@@ -141,7 +145,10 @@ export const assume: TextStep = {
     " pg_catalog.set_config('IntervalStyle', 'postgres', true), pg_catalog.set_config('extra_float_digits', '1', true)," +
     " pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('xmlbinary', 'base64', true)," +
     " pg_catalog.set_config('lc_monetary', 'C', true), pg_catalog.set_config('lc_numeric', 'C', true)," +
-    " pg_catalog.set_config('lc_time', 'C', true)" +
+    " pg_catalog.set_config('lc_time', 'C', true), pg_catalog.set_config('xmloption', 'content', true)," +
+    " pg_catalog.set_config('transform_null_equals', 'off', true), pg_catalog.set_config('array_nulls', 'on', true)," +
+    " pg_catalog.set_config('standard_conforming_strings', 'on', true)," +
+    " pg_catalog.set_config('client_encoding', 'UTF8', true)" +
     " from behalf.statement() s",
 };
 

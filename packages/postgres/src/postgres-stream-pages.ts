@@ -74,9 +74,13 @@ export function pages(
   let pageRows = isStatement(input) ? FIRST_PAGE_ROWS : PAGE_ROWS;
 
   async function ask(asked: number): Promise<readonly StepResult[]> {
-    if (fields !== null) return connection.send(source.more(asked, bytesLeft));
-    // A reader who went away without a word must not keep the transaction open.
-    const steps = [arm(human.clock.serverMs()), ...source.first(asked, bytesLeft)];
+    // A reader who went away without a word must not keep the transaction open. Anew for each page: a text
+    // may have changed it.
+    const timeout = arm(human.clock.serverMs());
+    if (fields !== null) {
+      return (await connection.send([timeout, ...source.more(asked, bytesLeft)])).slice(1);
+    }
+    const steps = [timeout, ...source.first(asked, bytesLeft)];
     const started = await startCall(connection, human, steps);
     ({ native } = started);
     const results = started.rest.slice(1);

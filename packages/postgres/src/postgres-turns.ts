@@ -108,9 +108,20 @@ export function turns(limits: TurnLimits): Turns {
           if (mine.waiting.length === 0) queue.delete(mine);
           forget(mine);
         }
-        throw error;
+        throw clock.stopped?.code === "timeout" ? waited(limits, subject) : error;
       }
       return release;
     },
   };
+}
+
+function waited(limits: TurnLimits, subject: SubjectRef | null): BehalfError {
+  const { connections, connectionsPerHuman } = limits;
+  return new BehalfError(
+    "timeout",
+    subject === null
+      ? "[postgres] the deadline passed while a connection was waited for"
+      : `[postgres] the deadline passed while the call waited for its turn: all ${connections} connections are busy, or this human's other calls hold the ${connectionsPerHuman} that one human may have (a call inside a run needs one more)`,
+    { backend: "postgres", reason: "waiting" },
+  );
 }
