@@ -378,7 +378,7 @@ describe("a pool that somebody else uses", () => {
     let isRefusing = true;
     const verify = (_client: unknown, done: (error?: Error) => void) =>
       done(isRefusing ? new Error("not this one") : undefined);
-    const pool = world.pool({ max: 2, verify } as pg.PoolConfig);
+    const pool = world.pool({ max: 2, verify });
     const shop = world.adapter({ pool });
     await failure(shop.query(await world.delegate("bob"), "select 1"));
     isRefusing = false;
