@@ -59,6 +59,11 @@ export interface LocalOpenIdProviderOptions {
   readonly resources: readonly LocalResource[];
   /** Default is `0`: a free one. */
   readonly port?: number;
+  /**
+   * The address to listen on; the issuer stays `http://127.0.0.1:<port>`. Default is `"127.0.0.1"`. In a
+   * container it is `"0.0.0.0"`, and the port published on loopback: whoever reaches it may be anybody.
+   */
+  readonly host?: string;
   /** Default is `300`. An exchanged token never outlives its subject token. */
   readonly accessTokenTtlSeconds?: number;
   /** Default is `"RS256"` with 2048 bits. */

@@ -48,9 +48,9 @@ export interface LocalSignInOptions {
 }
 
 /**
- * Starts an OpenID provider for development and tests on 127.0.0.1: RFC 9068 access tokens, the
- * browser flow (code with PKCE), RFC 8693 token exchange, and a sign-in without a password.
- * It keeps the process alive until it is closed.
+ * Starts an OpenID provider for development and tests, on 127.0.0.1 unless `host` says more: RFC 9068
+ * access tokens, the browser flow (code with PKCE), RFC 8693 token exchange, and a sign-in without a
+ * password. It keeps the process alive until it is closed.
  *
  * @throws TypeError when the options contradict themselves.
  *
@@ -81,7 +81,7 @@ export async function startOpenIdProvider(
     counts.set(path, (counts.get(path) ?? 0) + 1);
     handle(request, response);
   });
-  server.listen(options.port ?? 0, "127.0.0.1");
+  server.listen(options.port ?? 0, options.host ?? "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
   if (address === null || typeof address === "string") {

@@ -22,6 +22,11 @@ export interface PgClient {
   readonly secretKey?: number | null;
   readonly host?: string;
   readonly port?: number;
+  /** What it was made with. Not in pg's types. */
+  readonly connectionParameters?: {
+    readonly application_name?: unknown;
+    readonly fallback_application_name?: unknown;
+  };
 }
 
 /** The protocol half of a `pg` client. Its types still ask for `more`, which pg 8 does not look at. */

@@ -106,7 +106,7 @@ export function postgres(options: PostgresOptions): SqlAdapter {
           const role =
             mode === "statement" ? human.tickets.proof(human.credential.token).statementRole : null;
           const sent = sending(input, access, page, role);
-          const steps = [...sent.steps, ...ending(mode, access)];
+          const steps = [...sent.steps, ...ending(mode, access, connection.client)];
           const { native, rest } = await startCall(connection, human, steps);
           connection.cleaned();
           note({ native });

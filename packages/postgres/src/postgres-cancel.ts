@@ -28,7 +28,9 @@ export async function cancelRunning(client: PgClient, timeoutMs: number): Promis
       ? connect({ path: `${host}/.s.PGSQL.${port}` })
       : connect({ host, port });
     const timer = setTimeout(() => socket.destroy(), timeoutMs);
-    socket.on("connect", () => socket.end(request));
+    // No end from this side: PgBouncer forgets the request of a client that closed before it was passed on,
+    // and 1.18 can fall over it.
+    socket.on("connect", () => socket.write(request));
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
       clearTimeout(timer);

@@ -191,7 +191,7 @@ export function connections(options: ConnectionOptions): Connections {
     access: "read" | "write",
   ): Promise<void> {
     client.on("error", ignore);
-    const steps = [rollback, ...reset(access)];
+    const steps = [rollback, ...reset(access, client)];
     const batch = new PostgresBatch(steps, state.prepared);
     let failed = false;
     try {

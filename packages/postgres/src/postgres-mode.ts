@@ -1,5 +1,6 @@
 import { BehalfError, isStatement, type Statement, type TypeParser } from "@behalf/core";
 
+import type { PgClient } from "./pg-structure.ts";
 import type { Step, StepResult } from "./postgres-batch.ts";
 import { afterCommit } from "./postgres-errors.ts";
 import {
@@ -126,7 +127,7 @@ function affectedBy(tag: string): number | null {
 }
 
 /** What ends the transaction of a call, and cleans the connection, in the same batch. */
-export function ending(mode: Mode, access: "read" | "write"): readonly Step[] {
-  if (access === "read") return [rollback, ...reset("read")];
-  return [mode === "sandbox" ? settle : settleStatement, commit, ...reset("write")];
+export function ending(mode: Mode, access: "read" | "write", client: PgClient): readonly Step[] {
+  if (access === "read") return [rollback, ...reset("read", client)];
+  return [mode === "sandbox" ? settle : settleStatement, commit, ...reset("write", client)];
 }

@@ -153,7 +153,7 @@ export function postgresSession(
       over = true;
       await queue;
       if (open === null || native === null) return;
-      await open.connection.send(ending(open.mode, access));
+      await open.connection.send(ending(open.mode, access, open.connection.client));
       open.connection.cleaned();
     },
     async giveUp() {

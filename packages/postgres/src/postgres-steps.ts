@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 
+import type { PgClient } from "./pg-structure.ts";
 import type { TextStep } from "./postgres-batch.ts";
 
 /** The portal that `behalf.read`, `behalf.open` and `behalf.write` make. It must never be fetched from by the login itself. */
@@ -29,23 +30,42 @@ export const commit: TextStep = { name: "behalf_commit", text: "commit", commits
  * a sequence, a temporary table or a LISTEN leaves behind. Not DISCARD ALL: it takes the connection's
  * prepared statements along.
  */
-export function reset(access: "read" | "write"): readonly TextStep[] {
+export function reset(access: "read" | "write", client: PgClient): readonly TextStep[] {
   const seed: TextStep = {
     name: "behalf_reset",
     text: "select pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed($1::pg_catalog.float8)",
     // setseed takes -1 to 1; a fresh value, so that a human cannot choose the next one's random().
     values: [String(randomInt(-1_000_000_000, 1_000_000_000) / 1e9)],
   };
-  return access === "read" ? [seed] : [...resetSession, seed];
+  return access === "read" ? [seed] : [resetRole, resetAll, reintroduce(client), ...discard, seed];
 }
 
+/** RESET ALL leaves the role, which this gives back. */
+const resetRole: TextStep = {
+  name: "behalf_reset_role",
+  text: "set session authorization default",
+};
+
+/** Comes early: what follows must not be read under a search_path or a timeout of the human's. */
+const resetAll: TextStep = { name: "behalf_reset_all", text: "reset all" };
+
 /**
- * RESET ALL comes early: what follows must not be read under a search_path or a timeout of the human's. It
- * leaves the role, which SET SESSION AUTHORIZATION gives back.
+ * Behind a PgBouncer RESET ALL leads back to what the pooler said when it connected, which is no name and the
+ * database's encoding, and the pooler then takes these for this client's own wish: the next gateway would find
+ * a stranger among the sessions of its login, and texts would come in another encoding than pg reads.
  */
-const resetSession: readonly TextStep[] = [
-  { name: "behalf_reset_role", text: "set session authorization default" },
-  { name: "behalf_reset_all", text: "reset all" },
+function reintroduce({ connectionParameters: made }: PgClient): TextStep {
+  const name = made?.application_name || made?.fallback_application_name;
+  return {
+    name: "behalf_reintroduce",
+    text:
+      "select pg_catalog.set_config('client_encoding', 'UTF8', false)," +
+      " pg_catalog.set_config('application_name', coalesce($1, pg_catalog.current_setting('application_name')), false)",
+    values: [typeof name === "string" ? name : null],
+  };
+}
+
+const discard: readonly TextStep[] = [
   { name: "behalf_discard_sequences", text: "discard sequences" },
   { name: "behalf_discard_temp", text: "discard temp" },
   { name: "behalf_unlisten", text: "unlisten *" },
