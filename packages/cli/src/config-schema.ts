@@ -107,7 +107,7 @@ export const configSchema = z
         "Most bytes of an answer's rows. Default is 1 MiB",
       ).optional(),
       preparedStatements: flag(
-        "false behind a PgBouncer that loses them. Default is true",
+        "false behind a PgBouncer before 1.21, which loses them. Default is true",
       ).optional(),
     }),
     records: z.strictObject({

@@ -181,11 +181,15 @@ export function calls(parts: {
   };
 }
 
-/** Which backend serves the connection. Behind a PgBouncer only the backend itself can say: nothing then. */
+/**
+ * Which backend serves the connection. Behind a PgBouncer the id that the driver was told is the pooler's, and
+ * only the backend itself can say: nothing then.
+ */
 function whereabouts({ client, state }: Connection): { [name: string]: string | number } {
-  if (state.prepared === null || typeof client.processID !== "number") return {};
-  const { backendStart } = state;
-  return { pid: client.processID, ...(backendStart === null ? {} : { backendStart }) };
+  const { backend, prepared } = state;
+  const { processID: pid } = client;
+  if (prepared === null || typeof pid !== "number" || state.isPooled) return {};
+  return { pid, ...(backend === null ? {} : { backendStart: backend.since }) };
 }
 
 /** A defect in a credential source. What it threw may quote the token. */

@@ -19,7 +19,10 @@ const CANCEL_AGAIN_MS = 50;
 /** What the adapter knows of one connection of the pool, for as long as it lives. */
 interface ConnectionState {
   readonly prepared: PreparedStatements | null;
-  backendStart: string | null;
+  /** The process that served it last, and when that process started. */
+  backend: { readonly pid: number; readonly since: string } | null;
+  /** Whether a backend called itself by another id than the driver was told: a pooler stands between. */
+  isPooled: boolean;
 }
 
 /** Of every connection, whichever adapter used it: prepared statements belong to the connection. */
@@ -100,7 +103,8 @@ export function connections(options: ConnectionOptions): Connections {
         prepared: options.preparedStatements
           ? preparedStatements(options.maxPreparedStatements)
           : null,
-        backendStart: null,
+        backend: null,
+        isPooled: false,
       };
       states.set(client, state);
     }

@@ -59,9 +59,10 @@ export async function startCall(
       subject: identity.subject,
     }),
   ];
-  // Once per connection, and every time behind a PgBouncer, where each call may meet another backend.
+  // Once per connection, and every time where statements have no names: behind a PgBouncer each call may meet
+  // another backend.
   const { state } = connection;
-  const first = state.backendStart === null || state.prepared === null;
+  const first = state.backend === null || state.prepared === null;
   if (first) head.splice(1, 0, backendStart);
 
   let results: readonly StepResult[];
@@ -73,9 +74,14 @@ export async function startCall(
     await connection.send([rollback]);
     return startCall(connection, call, steps);
   }
-  if (first) state.backendStart = results[1]?.rows[0]?.[0] ?? null;
-  const [ticket, expiresAt, readRole, writeRole, statementRole, pid] =
+  const [ticket, expiresAt, readRole, writeRole, statementRole, process] =
     results[head.length - 1]?.rows[0] ?? [];
+  const pid = Number(process);
+  if (pid !== connection.client.processID) state.isPooled = true;
+  const since = first ? (results[1]?.rows[0]?.[0] ?? null) : null;
+  if (since !== null) state.backend = { pid, since };
+  // A PgBouncer that keeps names moves calls between backends, too. The start of another one is no evidence.
+  else if (state.backend?.pid !== pid) state.backend = null;
   if (readRole === null || readRole === undefined) {
     throw new BehalfError(
       "backend.identity_mismatch",
@@ -92,11 +98,10 @@ export async function startCall(
   }
   const role =
     call.mode === "statement" ? statementRole : call.access === "write" ? writeRole : readRole;
-  const { backendStart: since } = state;
   const native = {
     role: role ?? readRole,
-    pid: Number(pid),
-    ...(since === null ? {} : { backendStart: since }),
+    pid,
+    ...(state.backend === null ? {} : { backendStart: state.backend.since }),
   };
   return { native, rest: results.slice(head.length) };
 }
