@@ -16,6 +16,7 @@ export const sharedFront: Delegator = {
     if (token !== SHARED_BEARER) throw new BehalfError("identity.rejected", "another bearer");
     return DELEGATION;
   },
+  refuse: async (_delegation, error) => error,
   invalidate() {},
   close() {},
 };

@@ -125,6 +125,7 @@ describe("says 503, and not 401, when", () => {
     await using broken = await startGateway(world, {
       front: {
         delegate: () => Promise.reject(error),
+        refuse: async (_delegation, refused) => refused,
         invalidate: () => {},
         close: () => {},
       },

@@ -235,3 +235,40 @@ describe("a slow or greedy client", () => {
     expect(answer.status).toBe(431);
   });
 });
+
+/** One request as bytes; what came back. */
+function raw(text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(served.port, "127.0.0.1", () => socket.write(text));
+    let answered = "";
+    socket.setEncoding("utf8").on("data", (chunk) => (answered += chunk));
+    socket.once("error", reject).once("close", () => resolve(answered));
+  });
+}
+
+describe("the request's head", () => {
+  const request = (target: string, more: string) => {
+    const { body, headers } = query("select 1 as one");
+    const text = JSON.stringify(body);
+    const lines = Object.entries({ ...headers, authorization, "content-type": "application/json" });
+    return `POST ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\n${more}${lines
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+      .join("")}Connection: close\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+  };
+
+  it.each(["/mcp", "http://127.0.0.1/mcp", "http://somebody.test/mcp?x=1"])(
+    "may name its target as %s",
+    async (target) => {
+      expect(await raw(request(target, ""))).toMatch(/^HTTP\/1\.1 200 /);
+    },
+  );
+
+  it.each([
+    "Host: evil.test",
+    "Authorization: Bearer x",
+    "Content-Type: text/plain",
+    "Origin: a\r\nOrigin: b",
+  ])("must not hold twice what a proxy may read otherwise: %s", async (line) => {
+    expect(await raw(request("/mcp", `${line}\r\n`))).toMatch(/^HTTP\/1\.1 400 /);
+  });
+});

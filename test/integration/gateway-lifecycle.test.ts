@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import http, { createServer } from "node:http";
 
+import { delegator } from "@behalf/core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { until } from "../support/failure.ts";
@@ -11,7 +12,7 @@ import {
   toolAnswer,
   type GatewayWorld,
 } from "../support/gateway-world.ts";
-import { makeWorld, type World } from "../support/world.ts";
+import { GATEWAY, makeWorld, type World } from "../support/world.ts";
 
 let world: World;
 let served: GatewayWorld;
@@ -120,6 +121,85 @@ it("takes no more requests at once than it is allowed to", async () => {
   expect(refused.headers["retry-after"]).toBe("1");
   expect((await call).status).toBe(200);
   expect((await narrow.call(token, "query", { sql: "select 1" })).status).toBe(200);
+});
+
+describe("while proofs take long to look at", () => {
+  /** A gateway whose issuer answers when it is let. */
+  async function slow(limits: { readonly requestsPerHuman?: number } = {}) {
+    let gate = Promise.resolve();
+    const front = delegator({
+      verifier: {
+        issuers: [{ issuer: world.idp.issuer }],
+        audience: GATEWAY,
+        fetch: async (...request) => {
+          await gate;
+          return fetch(...request);
+        },
+      },
+      records: world.records,
+    });
+    const gateway = await startGateway(world, { front, limits });
+    return Object.assign(gateway, {
+      hold() {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        gate = promise;
+        return resolve;
+      },
+    });
+  }
+
+  it("gives the places of clients back that leave meanwhile", async () => {
+    await using slowly = await slow({ requestsPerHuman: 4 });
+    const release = slowly.hold();
+    const alice = await world.token("alice");
+    const leaving = new AbortController();
+    const given = Array.from({ length: 8 }, () =>
+      slowly.call(alice, "query", { sql: "select 1" }, leaving.signal).catch(() => "left"),
+    );
+    await new Promise(setImmediate);
+    leaving.abort();
+    expect(new Set(await Promise.all(given))).toEqual(new Set(["left"]));
+    release();
+    for (let n = 0; n < 6; n++) {
+      expect((await slowly.call(alice, "query", { sql: "select 1" })).status).toBe(200);
+    }
+  });
+
+  it("serves the human whose proof is at hand, whoever floods it with unknown keys", async () => {
+    await using slowly = await slow();
+    const alice = await world.token("alice");
+    expect((await slowly.call(alice, "query", { sql: "select 1" })).status).toBe(200);
+    const release = slowly.hold();
+    const [, payload, signature] = alice.split(".");
+    const forged = (n: number) => {
+      const header = Buffer.from(JSON.stringify({ alg: "RS256", typ: "at+jwt", kid: `k${n}` }));
+      return `${header.toString("base64url")}.${payload}.${signature}`;
+    };
+    const flood = Array.from({ length: 200 }, (_, n) =>
+      slowly.call(forged(n), "query", { sql: "select 1" }),
+    );
+    await new Promise((resolve) => {
+      setTimeout(resolve, 200);
+    });
+    expect((await slowly.call(alice, "query", { sql: "select 1" })).status).toBe(200);
+    release();
+    const statuses = new Set((await Promise.all(flood)).map(({ status }) => status));
+    expect([...statuses].every((status) => status === 401 || status === 503)).toBe(true);
+  });
+});
+
+describe("what no tool ran for", () => {
+  it.each([
+    ["arguments that are wrong", "query", { sql: 7 }, "arguments"],
+    ["an argument that there is not", "query", { sql: "select 1", as: "bob" }, "arguments"],
+    ["a tool that there is not", "drop_everything", {}, "tool"],
+  ])("is on record as refused: %s", async (_name, tool, args, reason) => {
+    const before = world.records.records.length;
+    await served.call(await world.token("alice"), tool, args);
+    expect(world.records.records.slice(before)).toMatchObject([
+      { kind: "decision", decision: "deny", subject: { subject: "alice" }, reason },
+    ]);
+  });
 });
 
 it("leaves room for everybody else when one human's agent lets its requests trickle in", async () => {

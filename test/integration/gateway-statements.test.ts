@@ -43,6 +43,12 @@ beforeAll(async () => {
         parameters: { id: { type: "integer" } },
         statement: "delete from orders where id = :id",
       }),
+      statementTool({
+        name: "broken",
+        description: "Its author mistyped a column",
+        input: z.object({}),
+        statement: () => sql`select totl from orders`,
+      }),
     ],
   });
 });
@@ -96,6 +102,14 @@ describe.each(REVISIONS)("a client of %s", (revision) => {
   it("cannot write by a tool that is declared to read", async () => {
     const { error } = await call("alice", "a_write_that_calls_itself_a_read", { id: 1_000_001 });
     expect(error).toMatchObject({ sqlstate: "25006", retry: false });
+  });
+
+  it("is not asked to correct what the tool's author wrote: the operator is told", async () => {
+    const { error } = await call("alice", "broken", {});
+    expect(error).toMatchObject({ code: "configuration", retry: false });
+    expect(JSON.stringify(error)).not.toContain("totl");
+    expect(served.log.at(-1)).toMatchObject({ event: "tool_failed", tool: "broken" });
+    expect(served.log.at(-1)?.message).toContain('column "totl" does not exist');
   });
 
   it("changes the human's rows by text, where writing is on", async () => {

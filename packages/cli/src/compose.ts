@@ -5,6 +5,7 @@ import pg from "pg";
 
 import type { Config } from "./config-load.ts";
 import { clientConfig, type Login } from "./config-login.ts";
+import { watchedSink } from "./watched-sink.ts";
 
 /** How long the database may take to say that it lives. */
 const PROBE_MS = 2_000;
@@ -35,7 +36,9 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
   const issuers = identity.issuers.map((given) =>
     typeof given === "string" ? { issuer: given } : { issuer: given.issuer, ...defined(given) },
   );
-  const sink = jsonlSink({ path: recordsPath, durability: records.durability ?? "fsync" });
+  const { sink, check: checkRecords } = watchedSink(
+    jsonlSink({ path: recordsPath, durability: records.durability ?? "fsync" }),
+  );
   stack.defer(() => sink.close());
   const front = delegator({
     verifier: {
@@ -93,7 +96,7 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
     tools: (file.statementTools ?? []).map(declaredTool),
     allowedHosts: server.allowedHosts ?? [],
     allowedOrigins: server.allowedOrigins ?? [],
-    ready: () => probe.query("select 1").catch(unreachable),
+    ready: () => Promise.all([checkRecords(), probe.query("select 1").catch(unreachable)]),
     log,
     limits: defined({
       bodyBytes: server.bodyLimitBytes,

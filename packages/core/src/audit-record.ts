@@ -22,6 +22,11 @@ export interface DecisionRecord {
   /** RFC 3339, UTC. */
   readonly time: string;
   readonly decision: "allow" | "deny";
+  /**
+   * How many refusals this one stands for, where callers that proved nobody sent more than are recorded one
+   * by one. Default is `1`.
+   */
+  readonly repeated?: number;
   /** Why it was denied. */
   readonly code?: BehalfErrorCode;
   /** Refines `code`. */

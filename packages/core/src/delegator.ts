@@ -10,7 +10,8 @@ import {
   type IdentityVerifier,
   type IdentityVerifierOptions,
 } from "./identity-verifier.ts";
-import { writeDenied } from "./recorded-call.ts";
+import { recordDenied, writeDenied } from "./recorded-call.ts";
+import { refusalFlood } from "./refusal-flood.ts";
 import { unverifiedFacts } from "./unverified-facts.ts";
 
 export interface DelegatorOptions {
@@ -41,6 +42,14 @@ export interface Delegator {
    *   record cannot be written
    */
   delegate(token: string | undefined | null, options?: DelegateOptions): Promise<Delegation>;
+  /**
+   * Records that a call of a proven human was refused before any adapter saw it, for example because the
+   * agent named no tool that there is.
+   *
+   * @returns the error to answer with, keyed on the record: the given one, or `records.unavailable` with
+   *   the given one as its cause
+   */
+  refuse(delegation: Delegation, error: BehalfError): Promise<BehalfError>;
   /** Drops this human's verified tokens. */
   invalidate(subject: SubjectRef): void;
   /** Closes the verifier, unless it was passed in. The sink is never closed. */
@@ -61,6 +70,8 @@ export function delegator(options: DelegatorOptions): Delegator {
   const given = "verify" in options.verifier ? options.verifier : undefined;
   const verifier =
     "verify" in options.verifier ? options.verifier : identityVerifier(options.verifier);
+
+  const flood = refusalFlood(records, now);
 
   return {
     async delegate(token, { task, tool } = {}) {
@@ -91,11 +102,17 @@ export function delegator(options: DelegatorOptions): Delegator {
           ...(tool === undefined ? {} : { tool }),
           action: "delegate",
         };
+        if (subject === null) throw await flood.record(decision, refusal);
         throw await writeDenied(records, decision, refusal);
       }
     },
+    refuse(delegation, error) {
+      const call = { delegation, backend: "gateway", action: "call", access: "read" } as const;
+      return recordDenied(records, call, error);
+    },
     invalidate: (subject) => verifier.invalidate(subject),
     close() {
+      flood.close();
       if (given === undefined) verifier.close();
     },
   };

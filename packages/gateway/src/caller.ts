@@ -1,4 +1,4 @@
-import type { Delegation, Delegator, SubjectRef } from "@behalf/core";
+import type { BehalfError, Delegation, Delegator, SubjectRef } from "@behalf/core";
 
 /** Who sent one HTTP request: the proof was accepted, and each tool call gets a delegation of its own. */
 export interface Caller {
@@ -7,6 +7,8 @@ export interface Caller {
    * @throws BehalfError what `front.delegate` throws
    */
   delegationFor(tool: string): Promise<Delegation>;
+  /** Records that a call was refused before any tool ran, and returns the error with its id. */
+  refuse(delegation: Delegation | undefined, error: BehalfError): Promise<BehalfError>;
 }
 
 /**
@@ -30,6 +32,9 @@ export async function callerOf(
       const delegation = unused;
       unused = undefined;
       return delegation?.tool === name ? delegation : front.delegate(token, naming(name));
+    },
+    async refuse(delegation, error) {
+      return front.refuse(delegation ?? (await front.delegate(token)), error);
     },
   };
 }

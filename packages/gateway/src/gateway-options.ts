@@ -64,7 +64,7 @@ export interface GatewayLimits {
   readonly defaultRows: number;
   /** Most rows that an agent can ask for. Default is `1000`. */
   readonly maxRows: number;
-  /** Most requests at once; more are answered 503. Default is `256`. */
+  /** Most requests of proven humans at once; more are answered 503. Default is `256`. */
   readonly concurrentRequests: number;
   /** Most requests of one human at once; more are answered 429. Default is `64`. */
   readonly requestsPerHuman: number;

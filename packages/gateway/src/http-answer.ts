@@ -22,6 +22,16 @@ export function answer(
     ...headers,
   });
   res.end(text);
+  leaveSlowReader(res);
+}
+
+/** How long a client may take none of its answer, in milliseconds. */
+const UNREAD_MS = 30_000;
+
+/** Cuts a client off that does not read: its answer would keep memory, and its human a place, for ever. */
+export function leaveSlowReader(res: ServerResponse): void {
+  // Nearly always the kernel took all of it already.
+  if (res.writableLength > 0) res.setTimeout(UNREAD_MS, () => res.destroy());
 }
 
 /** Refuses a request as a JSON-RPC error. */

@@ -4,7 +4,10 @@ import type { SubjectRef } from "@behalf/core";
 
 /** The requests that are being served, so that a gateway can stop without cutting one off. */
 export interface InFlight {
-  readonly count: number;
+  /** Of humans that were proven. */
+  readonly admitted: number;
+  /** Whose proof is still being looked at. */
+  readonly unproven: number;
   readonly isDraining: boolean;
   add(res: ServerResponse): void;
   /**
@@ -21,11 +24,15 @@ export interface InFlight {
 export function inFlight(perHuman: number): InFlight {
   const running = new Set<ServerResponse>();
   const ofHuman = new Map<string, number>();
+  let admitted = 0;
   let isDraining = false;
   let onEmpty: (() => void)[] = [];
   return {
-    get count() {
-      return running.size;
+    get admitted() {
+      return admitted;
+    },
+    get unproven() {
+      return running.size - admitted;
     },
     get isDraining() {
       return isDraining;
@@ -42,9 +49,12 @@ export function inFlight(perHuman: number): InFlight {
     admit(res, { issuer, subject }) {
       const human = JSON.stringify([issuer, subject]);
       const count = ofHuman.get(human) ?? 0;
-      if (count >= perHuman) return false;
+      // One that is gone already would never give its place back.
+      if (count >= perHuman || res.closed) return false;
       ofHuman.set(human, count + 1);
+      admitted += 1;
       res.once("close", () => {
+        admitted -= 1;
         const left = (ofHuman.get(human) ?? 1) - 1;
         if (left > 0) ofHuman.set(human, left);
         else ofHuman.delete(human);

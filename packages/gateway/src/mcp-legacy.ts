@@ -3,6 +3,7 @@ import { once } from "node:events";
 
 import { legacyStatelessFallback, type AuthInfo } from "@modelcontextprotocol/server";
 
+import { leaveSlowReader } from "./http-answer.ts";
 import type { McpServers } from "./mcp-server.ts";
 
 /** Clients of the 2025 revisions, served by the SDK without sessions. */
@@ -58,7 +59,9 @@ async function send(res: ServerResponse, response: Response): Promise<void> {
   for (;;) {
     const { done, value } = await reader.read();
     if (done || res.destroyed) break;
-    if (!res.write(value)) await Promise.race([once(res, "drain"), once(res, "close")]);
+    if (res.write(value)) continue;
+    leaveSlowReader(res);
+    await Promise.race([once(res, "drain"), once(res, "close")]);
   }
   res.end();
 }

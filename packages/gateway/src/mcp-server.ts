@@ -1,3 +1,4 @@
+import { BehalfError } from "@behalf/core";
 import {
   ProtocolError,
   ProtocolErrorCode,
@@ -45,12 +46,17 @@ export function mcpServers(options: {
         },
       );
       server.setRequestHandler("tools/list", () => list);
-      server.setRequestHandler("tools/call", ({ params }, { mcpReq, http }) => {
+      server.setRequestHandler("tools/call", async ({ params }, { mcpReq, http }) => {
         const caller = http?.authInfo === undefined ? undefined : callers.get(http.authInfo);
         if (caller === undefined) {
           throw new ProtocolError(ProtocolErrorCode.InternalError, "the request has no caller");
         }
         if (!tools.byName.has(params.name)) {
+          // An agent that tries names is on record, too.
+          await caller.refuse(
+            undefined,
+            new BehalfError("statement.refused", "there is no such tool", { reason: "tool" }),
+          );
           throw new ProtocolError(ProtocolErrorCode.InvalidParams, "there is no such tool");
         }
         return run(params.name, params.arguments, caller, mcpReq.signal);

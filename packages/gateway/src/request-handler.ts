@@ -23,6 +23,8 @@ import { VERSION } from "./version.ts";
 
 const INSTRUCTIONS =
   "You query a PostgreSQL database as the human on whose behalf you act: you see and may do exactly what that human may. Start with describe_tables.";
+/** How many requests may wait for the proof of their human to be looked at. */
+const MAX_UNPROVEN = 64;
 const PARSE_ERROR = -32_700;
 const INTERNAL_ERROR = -32_603;
 
@@ -50,7 +52,13 @@ export async function requestHandler(
     version: VERSION,
     instructions: options.instructions ?? INSTRUCTIONS,
     tools,
-    run: toolRunner(tools, options.database, limits.deadlineMs, log),
+    run: toolRunner({
+      tools,
+      authored: new Set((options.tools ?? []).map(({ name }) => name)),
+      database: options.database,
+      deadlineMs: limits.deadlineMs,
+      log,
+    }),
   });
   const endpoint = await mcpEndpoint(servers, (error) =>
     log({ level: "error", event: "protocol", message: error.name }),
@@ -65,6 +73,7 @@ export async function requestHandler(
   const running = inFlight(limits.requestsPerHuman);
 
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    if (hasTwice(req)) return answerError(res, 400, "a header stands there twice");
     const path = pathOf(req.url ?? "/");
     // Probes come by an address, not by a name, and learn nothing but one word.
     if (path === "/healthz") return status(req, res, true);
@@ -80,17 +89,16 @@ export async function requestHandler(
     if (isPreflight(req)) return answerPreflight(res);
     if (resource.paths.has(path)) {
       if (!isRead(req)) return notAllowed(res, "GET, HEAD");
-      return answer(res, 200, resource.text, { "cache-control": "public, max-age=300" });
+      return answer(res, 200, resource.text, {
+        "cache-control": "public, max-age=300",
+        vary: "origin",
+      });
     }
     if (path !== resource.path) return answerError(res, 404, "there is nothing here");
     if (req.method !== "POST") return notAllowed(res, "POST");
-    if (running.isDraining || running.count >= limits.concurrentRequests) {
-      return answerError(
-        res,
-        503,
-        running.isDraining ? "the gateway is stopping" : "the gateway is busy",
-        { headers: { "retry-after": "1", ...(running.isDraining ? { connection: "close" } : {}) } },
-      );
+    if (running.isDraining) {
+      const headers = { "retry-after": "1", connection: "close" };
+      return answerError(res, 503, "the gateway is stopping", { headers });
     }
     running.add(res);
     await serveMcp(req, res);
@@ -102,8 +110,12 @@ export async function requestHandler(
     }
     if (Number(req.headers["content-length"] ?? 0) > limits.bodyBytes) return tooLarge(res);
     const headers = standardHeaders(req.headers);
-    const caller = await letIn(req, res, headers);
-    if (caller === undefined) return;
+    const entering = letIn(req, res, headers);
+    // Whoever sends tokens that take long to look at must not keep those out whose proof is at hand.
+    if (running.unproven > MAX_UNPROVEN && !(await isSoon(entering))) return busy(res);
+    const caller = await entering;
+    if (caller === undefined || res.closed) return;
+    if (running.admitted >= limits.concurrentRequests) return busy(res);
     if (!running.admit(res, caller.subject)) {
       const message = "this human has too many requests under way";
       return answerError(res, 429, message, { headers: { "retry-after": "1" } });
@@ -147,6 +159,10 @@ export async function requestHandler(
     }
   }
 
+  function busy(res: ServerResponse): void {
+    answerError(res, 503, "the gateway is busy", { headers: { "retry-after": "1" } });
+  }
+
   function tooLarge(res: ServerResponse): void {
     answerError(res, 413, `the body is longer than ${limits.bodyBytes} bytes`);
   }
@@ -185,7 +201,31 @@ function notAllowed(res: ServerResponse, allow: string): void {
   answerError(res, 405, "Method not allowed", { headers: { allow } });
 }
 
+/** Whether it settles within this turn of the event loop: a proof that is in the cache does. */
+async function isSoon(promise: Promise<unknown>): Promise<boolean> {
+  const late = new Promise<false>((resolve) => {
+    setImmediate(() => resolve(false));
+  });
+  return Promise.race([promise.then(() => true as const), late]);
+}
+
+/** Headers that mean something else to whoever reads the other one. */
+const ONCE: ReadonlySet<string> = new Set(["host", "authorization", "content-type", "origin"]);
+
+function hasTwice({ rawHeaders }: IncomingMessage): boolean {
+  const seen = new Set<string>();
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]?.toLowerCase() ?? "";
+    if (!ONCE.has(name)) continue;
+    if (seen.has(name)) return true;
+    seen.add(name);
+  }
+  return false;
+}
+
 function pathOf(url: string): string {
+  // The absolute form, which proxies may send (RFC 9112, 3.2.2). Whose host it names, Host says.
+  if (url.startsWith("http")) return URL.parse(url)?.pathname ?? url;
   const query = url.indexOf("?");
   return query === -1 ? url : url.slice(0, query);
 }

@@ -57,6 +57,7 @@ export function toolError(
         message: error.message,
         retry: false,
         advice: "Correct the arguments as the tool's input schema says, then call again.",
+        ...(error.callId === undefined ? {} : { call_id: error.callId }),
       },
     };
   }

@@ -31,6 +31,8 @@ const CODES: Readonly<Record<string, BehalfErrorCode>> = {
   "57014": "timeout",
   "25P03": "timeout",
   "25P04": "timeout",
+  // A mistake in the protocol, such as a number of values that does not fit the statement.
+  "08P01": "backend.failed",
   // The server goes away or is not there yet.
   "57P01": "backend.unavailable",
   "57P02": "backend.unavailable",
