@@ -36,7 +36,7 @@ const OBSERVER = `
         pair.human || ' saw ' || pair.org);
     end loop;
   end $$;
-  create function observer.saw(human text, org text) returns boolean language plpgsql as $$
+  create function observer.saw(human text, org text) returns boolean language plpgsql set search_path = pg_catalog as $$
   declare answer boolean;
   begin
     execute format('select observer.%I()', human || ' saw ' || org) into answer;
