@@ -116,6 +116,24 @@ begin
 end
 $$;
 
+-- The sealed payload, after what has to hold for every step of a call: a human is proved, and still welcome.
+create or replace function behalf.proved() returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  payload jsonb := behalf.sealed();
+begin
+  if payload ->> 'role' is null then
+    perform behalf.refuse('ZB003', 'not_started', 'no human in this transaction', 'Call behalf.start() first.');
+  end if;
+  if behalf.revoked(payload) then
+    perform behalf.refuse_revoked();
+  end if;
+  return payload;
+end
+$$;
+
 -- A task narrows. What is not understood could be meant to narrow further, so it is refused.
 create or replace function behalf.check_task(task jsonb) returns void
 language plpgsql stable

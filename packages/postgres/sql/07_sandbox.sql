@@ -10,21 +10,13 @@ create or replace function behalf.sandbox_role() returns name
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  payload jsonb := behalf.sealed();
 begin
   -- A caller that forgot READ ONLY is refused here instead of being trusted. Without it, a cursor of the
   -- login's own making, fetched by fetch(), could write as the agent role.
   if not current_setting('transaction_read_only')::boolean then
     perform behalf.refuse('ZB007', 'read_only', 'the read sandbox needs a READ ONLY transaction', 'Begin with BEGIN READ ONLY.');
   end if;
-  if payload ->> 'role' is null then
-    perform behalf.refuse('ZB003', 'not_started', 'no human in this transaction', 'Call behalf.start() first.');
-  end if;
-  if behalf.revoked(payload) then
-    perform behalf.refuse_revoked();
-  end if;
-  return payload ->> 'role';
+  return behalf.proved() ->> 'role';
 end
 $$;
 

@@ -11,14 +11,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  payload jsonb := behalf.sealed();
+  payload jsonb := behalf.proved();
 begin
-  if payload ->> 'role' is null then
-    perform behalf.refuse('ZB003', 'not_started', 'no human in this transaction', 'Call behalf.start() first.');
-  end if;
-  if behalf.revoked(payload) then
-    perform behalf.refuse_revoked();
-  end if;
   if not exists (select from behalf.gateways g where g.login = session_user and g.kind = 'sandbox' and g.writes) then
     perform behalf.refuse('ZB005', 'gateway_reads', 'agents may only read through this gateway', 'A DBA lets them write with behalf.add_gateway(login, writes => true).');
   end if;

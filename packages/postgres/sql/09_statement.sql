@@ -58,14 +58,8 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  payload jsonb := behalf.sealed();
+  payload jsonb := behalf.proved();
 begin
-  if payload ->> 'role' is null then
-    perform behalf.refuse('ZB003', 'not_started', 'no human in this transaction', 'Call behalf.start() first.');
-  end if;
-  if behalf.revoked(payload) then
-    perform behalf.refuse_revoked();
-  end if;
   role := payload ->> 'statement';
   if role is null then
     perform behalf.refuse('ZB005', 'no_statement_role', 'no statement role stands beside this human''s agent role', 'A DBA adds one with behalf.add_statement_role(agent role, statement role).');
