@@ -219,11 +219,6 @@ describe("behalf config check", () => {
       "FILE:6:13: the metadata of the issuer http://127.0.0.1:1 cannot be had",
     ],
     [
-      "an exchange issuer that nobody answers for",
-      (text) => text.replace("exchange:", "exchange:\n  issuer: http://127.0.0.1:1"),
-      "FILE:10:11: the metadata of the issuer http://127.0.0.1:1 cannot be had",
-    ],
-    [
       "an issuer without TLS",
       (text) => text.replace(/issuers:\n.*\n/, "issuers: [http://login.example.com]\n"),
       "FILE:5:1: an issuer must begin with https://",

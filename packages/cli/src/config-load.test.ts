@@ -143,6 +143,16 @@ describe("says where and what to do about", () => {
       "2:9: server.port must be a whole number from 0 to 65535; correct it",
     ],
     [
+      "two issuers",
+      change("[https://login.example.com]", "[https://login.example.com, https://b.example.com]"),
+      "4:40: identity.issuers names 2 issuers, and a gateway exchanges tokens of one; keep one",
+    ],
+    [
+      "an exchange with another issuer",
+      change("exchange:", "exchange:\n  issuer: https://login.example.com/"),
+      "7:11: exchange.issuer is none of identity.issuers",
+    ],
+    [
       "a wrong URL",
       change("https://gateway.example.com/mcp", "gateway.example.com"),
       "2:14: server.publicUrl must be an http or https URL",

@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 
 import type { Secret } from "@behalf/core";
 
+import { issuersProblems } from "./config-issuers.ts";
 import { loginOf, type Login } from "./config-login.ts";
 import { printProblems, type ConfigProblem } from "./config-problem.ts";
 import type { ConfigFile } from "./config-schema.ts";
@@ -10,6 +11,7 @@ import { errorCode, secretReader } from "./config-secret.ts";
 import { configShape } from "./config-shape.ts";
 import { configText, type ConfigText, type Environment } from "./config-text.ts";
 import { toolProblems } from "./config-tools.ts";
+import { isLoopback } from "./loopback.ts";
 
 /** A configuration that says everything that is needed; whether it works is another question. */
 export interface Config {
@@ -78,12 +80,11 @@ function configOf(
     problems.push({ path: ["records", "path"], message });
   }
   const host = server.host ?? "127.0.0.1";
-  const isLoopback = /^(localhost|::1|127(\.\d{1,3}){3})$/.test(host);
-  if (!isLoopback && (server.allowedHosts ?? []).length === 0) {
+  if (!isLoopback(host) && (server.allowedHosts ?? []).length === 0) {
     const message = `server.host: ${host} is not loopback; name the hosts that clients may call in server.allowedHosts`;
     problems.push({ path: ["server", "host"], message });
   }
-  problems.push(...secrets.problems, ...toolProblems(file, yaml));
+  problems.push(...secrets.problems, ...issuersProblems(file), ...toolProblems(file, yaml));
   return { file, clientSecret, sandbox, statements, recordsPath };
 }
 

@@ -64,14 +64,19 @@ export const configSchema = z
       drainSeconds: whole(0, 3_600, "How long running calls may finish. Default is 10").optional(),
     }),
     identity: z.strictObject({
-      issuers: list(issuer, "Whose tokens are accepted").min(1, "must name at least one issuer"),
+      issuers: list(issuer, "Whose tokens are accepted: one, for now").min(
+        1,
+        "must name at least one issuer",
+      ),
       audience: text("What `aud` of a token for this gateway contains"),
       requireActor: flag("Whether a human without an agent is refused. Default is true").optional(),
       scopes: list(text("A scope"), "OAuth scopes that clients should ask for").optional(),
       maxTokenAgeSeconds: whole(1, 86_400, "Longest time since `iat`").optional(),
     }),
     exchange: z.strictObject({
-      issuer: url("Who exchanges tokens. Default is the first of identity.issuers").optional(),
+      issuer: url(
+        "Who exchanges tokens: the one of identity.issuers, which is the default",
+      ).optional(),
       clientId: text("The gateway at the issuer"),
       clientSecret: secretSource("The gateway's proof to the issuer"),
       audience: text("The database at the issuer, as in behalf.set_audience"),
