@@ -56,19 +56,22 @@ export interface DeclarationProblem {
 /** Everything that keeps a declaration from being a tool; nothing when it is one. */
 export function declarationProblems(declaration: ToolDeclaration): readonly DeclarationProblem[] {
   const { parameters = {}, statement } = declaration;
-  const { names, problems } = placeholders(statement);
+  const { names, uses, problems } = placeholders(statement);
   const found: DeclarationProblem[] = problems.map((problem) => ({ in: "statement", ...problem }));
   if (statement.trim() === "") found.push({ in: "statement", message: "the statement is empty" });
   for (const name of names) {
     if (Object.hasOwn(parameters, name)) continue;
     const message = `:${name} is declared nowhere; add it under parameters`;
-    found.push({ in: "statement", offset: statement.indexOf(`:${name}`), message });
+    const offset = uses.find((use) => use.name === name)?.start ?? 0;
+    found.push({ in: "statement", offset, message });
   }
   for (const [name, parameter] of Object.entries(parameters)) {
     const problem = (message: string) =>
       found.push({ in: "parameters", parameter: name, message: `${name} ${message}` });
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
       problem("is no name; use letters, digits and _");
+    } else if (name in Object.prototype) {
+      problem("is a name that every object has; choose another");
     } else if (!names.includes(name)) {
       problem(`is used nowhere; write :${name} in the statement, or remove it`);
     }
