@@ -3,6 +3,7 @@ import { databaseProblems } from "@behalf/postgres";
 import pg from "pg";
 
 import { issuerProblems } from "./check-issuer.ts";
+import { statementsProblems } from "./check-statements.ts";
 import type { Config } from "./config-load.ts";
 import { APPLICATION_NAME, clientConfig, type Login } from "./config-login.ts";
 import type { ConfigProblem } from "./config-problem.ts";
@@ -13,7 +14,12 @@ export async function checkOnline(config: Config): Promise<readonly ConfigProble
   const found = await Promise.all([
     issuerProblems(config.file),
     loginProblems(config.sandbox, "sandbox"),
-    ...(config.statements === undefined ? [] : [loginProblems(config.statements, "statements")]),
+    ...(config.statements === undefined
+      ? []
+      : [
+          loginProblems(config.statements, "statements"),
+          statementsProblems(config.statements, config.file.statementTools ?? []),
+        ]),
   ]);
   return found.flat();
 }

@@ -269,6 +269,21 @@ d: [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]
       "25:22: orders_of: :regoin is declared nowhere; add it under parameters",
     ],
     [
+      "a placeholder in a block that begins with an empty line",
+      TOOLS.replace(":region", ":regoin").replace("statement: |", "statement: |\n"),
+      "26:22: orders_of: :regoin is declared nowhere",
+    ],
+    [
+      "a placeholder in a block that says its indentation",
+      TOOLS.replace(":region", ":regoin").replace("statement: |", "statement: |2"),
+      "25:22: orders_of: :regoin is declared nowhere",
+    ],
+    [
+      "a placeholder whose letters are also those of a cast",
+      TOOLS.replace("select *", "select x::regoin").replace(":region", ":regoin"),
+      "25:22: orders_of: :regoin is declared nowhere",
+    ],
+    [
       "a parameter that is used nowhere",
       TOOLS.replace(":region", "'x'"),
       "21:7: orders_of: region is used nowhere",

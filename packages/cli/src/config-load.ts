@@ -9,7 +9,7 @@ import { printProblems, type ConfigProblem } from "./config-problem.ts";
 import type { ConfigFile } from "./config-schema.ts";
 import { errorCode, secretReader } from "./config-secret.ts";
 import { configShape } from "./config-shape.ts";
-import { configText, type ConfigText, type Environment } from "./config-text.ts";
+import { configText, type Environment } from "./config-text.ts";
 import { toolProblems } from "./config-tools.ts";
 import { isLoopback } from "./loopback.ts";
 
@@ -48,13 +48,12 @@ export function loadConfig(path: string, env: Environment): Loaded {
   const shape = configShape(yaml.value);
   if ("problems" in shape) return { failure: print(shape.problems) };
   const problems: ConfigProblem[] = [];
-  const config = configOf(shape.file, yaml, resolve(dirname(path)), env, problems);
+  const config = configOf(shape.file, resolve(dirname(path)), env, problems);
   return problems.length > 0 ? { failure: print(problems) } : { config, print };
 }
 
 function configOf(
   file: ConfigFile,
-  yaml: ConfigText,
   folder: string,
   env: Environment,
   problems: ConfigProblem[],
@@ -84,7 +83,7 @@ function configOf(
     const message = `server.host: ${host} is not loopback; name the hosts that clients may call in server.allowedHosts`;
     problems.push({ path: ["server", "host"], message });
   }
-  problems.push(...secrets.problems, ...issuersProblems(file), ...toolProblems(file, yaml));
+  problems.push(...secrets.problems, ...issuersProblems(file), ...toolProblems(file));
   return { file, clientSecret, sandbox, statements, recordsPath };
 }
 

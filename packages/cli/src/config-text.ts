@@ -18,10 +18,6 @@ export interface ConfigText {
   readonly value: unknown;
   readonly problems: readonly ConfigProblem[];
   place(problem: ConfigProblem): PlacedProblem;
-  /** Where the first line of a literal block (`|`) begins in the text of the file. */
-  block(
-    path: readonly PropertyKey[],
-  ): { readonly text: string; readonly start: number } | undefined;
 }
 
 /** Keys whose values are secrets: what they name is read later, and apart. */
@@ -60,14 +56,10 @@ export function configText(text: string, env: Environment): ConfigText {
     value: problems.length === 0 ? toPlain(document, problems) : undefined,
     problems,
     place(problem) {
-      const { line, col } = lines.linePos(problem.offset ?? offsetOf(document, problem));
+      const { line, col } = lines.linePos(
+        problem.offset ?? offsetInBlock(text, document, problem) ?? offsetOf(document, problem),
+      );
       return { line: Math.max(line, 1), column: Math.max(col, 1), message: problem.message };
-    },
-    block(path) {
-      const node = document.getIn(path, true);
-      if (!isScalar(node) || node.type !== "BLOCK_LITERAL" || !node.range) return undefined;
-      const newline = text.indexOf("\n", node.range[0]);
-      return newline === -1 ? undefined : { text, start: newline + 1 };
     },
   };
 }
@@ -140,4 +132,26 @@ function offsetOf(document: Document, { path, atKey = false }: ConfigProblem): n
     }
   }
   return 0;
+}
+
+/** In a literal block (`|`) each line of the value is the end of one of the file. */
+function offsetInBlock(
+  text: string,
+  document: Document,
+  { path, textOffset }: ConfigProblem,
+): number | undefined {
+  const node = textOffset === undefined ? undefined : document.getIn(path, true);
+  if (!isScalar(node) || node.type !== "BLOCK_LITERAL" || !node.range) return undefined;
+  const lines = String(node.value).split("\n");
+  let start = text.indexOf("\n", node.range[0]) + 1;
+  let left = textOffset ?? 0;
+  for (const line of lines) {
+    const end = text.indexOf("\n", start);
+    const inFile = text.slice(start, end === -1 ? undefined : end).replace(/\r$/, "");
+    if (left <= line.length) return start + Math.max(0, inFile.length - line.length) + left;
+    left -= line.length + 1;
+    if (end === -1) return undefined;
+    start = end + 1;
+  }
+  return undefined;
 }

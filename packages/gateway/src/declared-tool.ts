@@ -2,7 +2,7 @@ import { BehalfError, type SqlValue } from "@behalf/core";
 import { trustedStatement } from "@behalf/core/trusted-text";
 import { z } from "zod";
 
-import { placeholders } from "./placeholders.ts";
+import { placeholders, statementOffset } from "./placeholders.ts";
 import { statementTool } from "./statement-tool.ts";
 import type { Tool } from "./tool.ts";
 
@@ -41,6 +41,16 @@ export interface ToolDeclaration {
   readonly maxRows?: number | undefined;
   /** SQL with `:name` where a value belongs. */
   readonly statement: string;
+}
+
+/** A declared tool, with what the server is sent for it. */
+export interface DeclaredTool extends Tool {
+  /** The statement with `$1`, `$2`, ... in place of the names. */
+  readonly text: string;
+  /** What each `$n` is called. */
+  readonly names: readonly string[];
+  /** Where in the declared statement something stands that the server found in `text`. */
+  readonly statementOffset: (offset: number) => number;
 }
 
 /** What is wrong with a declaration: in which part, and for the statement where in its text. */
@@ -94,15 +104,15 @@ export function declarationProblems(declaration: ToolDeclaration): readonly Decl
  *
  * @throws BehalfError `configuration` with every problem
  */
-export function declaredTool(declaration: ToolDeclaration): Tool {
+export function declaredTool(declaration: ToolDeclaration): DeclaredTool {
   const problems = declarationProblems(declaration);
   if (problems.length > 0) {
     const all = problems.map(({ message }) => message).join("; ");
     throw new BehalfError("configuration", `[gateway] the tool ${declaration.name}: ${all}`);
   }
   const { name, title, description, access, idempotent, destructive, maxRows } = declaration;
-  const { text, names } = placeholders(declaration.statement);
-  return statementTool({
+  const { text, names, uses } = placeholders(declaration.statement);
+  const tool = statementTool({
     name,
     description,
     ...(title === undefined ? {} : { title }),
@@ -117,6 +127,7 @@ export function declaredTool(declaration: ToolDeclaration): Tool {
         names.map((parameter) => sqlValue(args[parameter])),
       ),
   });
+  return { ...tool, text, names, statementOffset: (offset) => statementOffset(uses, offset) };
 }
 
 function inputOf(parameters: Readonly<Record<string, DeclaredParameter>>): z.ZodObject {
