@@ -50,6 +50,15 @@ function config(text: string): Config {
 const change = (line: string, by: string) => GOOD.replace(line, by);
 
 describe("a file that is right", () => {
+  it("may name hosts, origins, scopes and a path of any kind", () => {
+    const server = `server:
+  allowedHosts: [A.example.com, "[::2]", 10.0.0.1]
+  allowedOrigins: [https://chat.example.com, http://localhost:3000]`;
+    expect(config(change("server:", server))).toBeDefined();
+    expect(config(change("identity:", "identity:\n  scopes: [a:b, c]"))).toBeDefined();
+    expect(config(change("example.com/mcp", "example.com/healthz/mcp"))).toBeDefined();
+  });
+
   it("reads secrets from the environment, within a URL too, and from files", () => {
     const { clientSecret, sandbox, recordsPath } = config(GOOD);
     expect(clientSecret.reveal()).toBe("hunter2-client");
@@ -141,6 +150,40 @@ describe("says where and what to do about", () => {
       "a wrong type",
       change("server:", "server:\n  port: eighty"),
       "2:9: server.port must be a whole number from 0 to 65535; correct it",
+    ],
+    ...["healthz", "readyz", ".well-known/oauth-protected-resource", ".well-known"].map(
+      (path): [string, string, string] => [
+        `an endpoint at /${path}`,
+        change("example.com/mcp", `example.com/${path}`),
+        "2:14: server.publicUrl must have a path of its own",
+      ],
+    ),
+    [
+      "a public URL with a query",
+      change("example.com/mcp", "example.com/mcp?a=b"),
+      "2:14: server.publicUrl must have neither query, fragment",
+    ],
+    [
+      "a public URL that is none, once",
+      change("https://gateway.example.com/mcp", "http://"),
+      "2:14: server.publicUrl must be an http or https URL; correct it",
+    ],
+    ...["*", "a.example.com:80", "https://a.example.com", "[::1", "a b"].map(
+      (host): [string, string, string] => [
+        `the host ${host}`,
+        change("server:", `server:\n  allowedHosts: [ok.example.com, "${host}"]`),
+        "2:34: server.allowedHosts[1] must be a host name without port",
+      ],
+    ),
+    [
+      "an origin with a path",
+      change("server:", "server:\n  allowedOrigins: [https://a.example.com/]"),
+      "2:20: server.allowedOrigins[0] must be an origin",
+    ],
+    [
+      "two scopes in one",
+      change("identity:", "identity:\n  scopes: [a, b c]"),
+      "4:15: identity.scopes[1] must be one OAuth scope",
     ],
     [
       "two issuers",
