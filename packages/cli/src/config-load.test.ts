@@ -21,7 +21,14 @@ database:
 records:
   path: records.jsonl
 `;
-const ENV = { GATEWAY_SECRET: "hunter2-client", DB_PASSWORD: "hunter2/database@x", PORT: "9090" };
+const RAW = "postgres://a:hunter2%zz@db.example.com/shop";
+const ENV = {
+  GATEWAY_SECRET: "hunter2-client",
+  DB_PASSWORD: "hunter2/database@x",
+  PORT: "9090",
+  USR: "a:b",
+  RAW,
+};
 
 let folder: string;
 beforeAll(() => {
@@ -73,6 +80,19 @@ describe("a file that is right", () => {
     expect(recordsPath).toBe(join(folder, "records.jsonl"));
     const fromFile = config(change("{ env: GATEWAY_SECRET }", "{ file: secret }"));
     expect(fromFile.clientSecret.reveal()).toBe("hunter2-file");
+  });
+
+  it("takes the user from the environment, and an authority for the server from a file", () => {
+    const login = (by: string) =>
+      config(change("shop_gateway:${env:DB_PASSWORD}@db.example.com/shop", by)).sandbox;
+    expect(login("${env:USR}:${env:DB_PASSWORD}@h.example.com/d").user).toBe("a:b");
+    const { ssl } = login(
+      "a:${env:DB_PASSWORD}@h.example.com/d?sslmode=verify-full&sslrootcert=secret",
+    );
+    expect(ssl).toEqual({ ca: "hunter2-file" });
+    expect(login("a:${env:DB_PASSWORD}@127.0.0.1/d?sslrootcert=secret").ssl).toEqual(ssl);
+    expect(login("a:${env:DB_PASSWORD}@127.evil.example.com/d").ssl).toBe(true);
+    expect(login("a:${env:DB_PASSWORD}@127.0.0.1/d").ssl).toBe(false);
   });
 
   it("takes a login in parts, and verifies the server unless it is this machine", () => {
@@ -218,7 +238,7 @@ describe("says where and what to do about", () => {
     ],
     [
       "an inline password elsewhere in the URL",
-      change("/shop", "/shop?password=hunter2-inline"),
+      change("com/shop", "com/shop?password=hunter2-inline"),
       "12:10: database.sandbox.url holds a secret",
     ],
     [
@@ -285,6 +305,41 @@ d: [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]
         "  statements:\n    url: postgres://shop_gateway:${env:DB_PASSWORD}@h/d\nrecords:",
       ),
       "13:3: database.statements is the same login as database.sandbox",
+    ],
+    [
+      "a login whose source is a URL with a bare %",
+      change(
+        "url: postgres://shop_gateway:${env:DB_PASSWORD}@db.example.com/shop",
+        "url: { env: RAW }",
+      ),
+      "12:10: database.sandbox holds a % that begins no code; write % as %25",
+    ],
+    ...["sslcert=a", "port=1", "user=x", "connect_timeout=1"].map(
+      (parameter): [string, string, string] => [
+        `the parameter ${parameter}`,
+        change("com/shop", `com/shop?${parameter}`),
+        `12:10: database.sandbox has the parameter ${parameter.split("=")[0]}, which is not read; remove it`,
+      ],
+    ),
+    [
+      "an sslmode that there is not",
+      change("com/shop", "com/shop?sslmode=verify"),
+      "12:10: database.sandbox has an sslmode that there is not; write one of disable",
+    ],
+    [
+      "an authority that is not there",
+      change("com/shop", "com/shop?sslrootcert=nowhere.pem"),
+      "12:10: database.sandbox.url: nowhere.pem cannot be read (ENOENT); correct sslrootcert",
+    ],
+    [
+      "a name of a file that is too long",
+      change("records.jsonl", "x".repeat(300)),
+      "cannot be written (ENAMETOOLONG); make it writable",
+    ],
+    [
+      "a name of a folder that is too long",
+      change("records.jsonl", `${"x".repeat(300)}/records.jsonl`),
+      "cannot be written (ENAMETOOLONG); make it writable",
     ],
     [
       "a folder that is not there",

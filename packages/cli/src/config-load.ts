@@ -90,12 +90,12 @@ function configOf(
 /** Why records cannot be written to a file, or `undefined`. */
 function unwritableBecause(path: string): string | undefined {
   const folder = dirname(path);
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    return `there is no folder ${folder}`;
-  }
-  const file = statSync(path, { throwIfNoEntry: false });
-  if (file?.isDirectory() === true) return `${path} is a folder`;
   try {
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      return `there is no folder ${folder}`;
+    }
+    const file = statSync(path, { throwIfNoEntry: false });
+    if (file?.isDirectory() === true) return `${path} is a folder`;
     accessSync(file === undefined ? folder : path, constants.W_OK);
     return undefined;
   } catch (error) {

@@ -7,9 +7,13 @@ import { pathText, type ConfigProblem } from "./config-problem.ts";
 import type { Environment } from "./config-text.ts";
 import { ENV, type SecretSource } from "./config-values.ts";
 
+const REMEDY = "write the secret into it, readable for this user alone";
+
 /** Reads secrets from where the file says that they are, and collects what is missing. */
 export interface SecretReader {
   read(source: SecretSource, path: readonly PropertyKey[]): Secret;
+  /** @param remedy what to do where the file cannot be read or holds nothing */
+  file(name: string, path: readonly PropertyKey[], remedy: string): Secret;
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -26,7 +30,7 @@ export function secretReader(folder: string, env: Environment): SecretReader {
     return value;
   }
 
-  function content(file: string, path: readonly PropertyKey[]): string {
+  function content(file: string, path: readonly PropertyKey[], remedy: string): string {
     let value = "";
     let why = "is empty";
     try {
@@ -35,7 +39,7 @@ export function secretReader(folder: string, env: Environment): SecretReader {
       why = `cannot be read (${errorCode(error)})`;
     }
     if (value === "") {
-      const message = `${pathText(path)}: ${file} ${why}; write the secret into it, readable for this user alone`;
+      const message = `${pathText(path)}: ${file} ${why}; ${remedy}`;
       problems.push({ path, message });
     }
     return value;
@@ -43,6 +47,7 @@ export function secretReader(folder: string, env: Environment): SecretReader {
 
   return {
     problems,
+    file: (name, path, remedy) => new Secret(content(name, path, remedy)),
     read(source, path) {
       if (typeof source === "string") {
         // Within a URL a password is written with %, and nobody keeps it so in a variable.
@@ -53,7 +58,9 @@ export function secretReader(folder: string, env: Environment): SecretReader {
           }),
         );
       }
-      return new Secret("env" in source ? variable(source.env, path) : content(source.file, path));
+      return new Secret(
+        "env" in source ? variable(source.env, path) : content(source.file, path, REMEDY),
+      );
     },
   };
 }
