@@ -144,6 +144,49 @@ describe("says where and what to do about", () => {
     ["no YAML", change("server:", "server: ["), ": this is no YAML:"],
     ["a key twice", `${GOOD}server: {}\n`, "15:1: this key stands twice in one place; keep one"],
     ["a list", "- a", "1:1: the file must be a group of keys; known are server, identity"],
+    [
+      "a tag",
+      change("urn:example:gateway", "!secret abc"),
+      "5:13: ! begins a tag, and there is none",
+    ],
+    [
+      "a tag of a language",
+      change("urn:example:gateway", '!!js/function "x"'),
+      "5:13: ! begins a tag",
+    ],
+    ["a tag around a group", change("server:", "server: !group"), "1:9: ! begins a tag"],
+    [
+      "a directive that there is not",
+      `%FOO bar\n---\n${GOOD}`,
+      "1:1: this is no YAML (BAD_DIRECTIVE)",
+    ],
+    ["a NUL", change("records.jsonl", '"records\\0"'), "14:9: this holds a NUL character"],
+    ["a NUL as it is", change("records.jsonl", "records\0"), "14:9: this holds a NUL character"],
+    [
+      "a variable that every object has",
+      change("urn:example:gateway", "${env:constructor}"),
+      "5:13: constructor is not set",
+    ],
+    [
+      "a secret that every object has",
+      change("GATEWAY_SECRET", "constructor"),
+      "8:17: exchange.clientSecret: constructor is not set",
+    ],
+    [
+      "a parameter that is no key of an object",
+      TOOLS.replace(/region/g, "__proto__"),
+      "21:7: __proto__ may be no key",
+    ],
+    [
+      "a parameter whose name every object has",
+      TOOLS.replace(/region/g, "toString"),
+      "21:7: orders_of: toString is a name that every object has; choose another",
+    ],
+    [
+      "a placeholder whose name every object has",
+      TOOLS.replace(":region", ":constructor"),
+      "25:22: orders_of: :constructor is declared nowhere",
+    ],
     ["two documents", `${GOOD}---\na: 1\n`, ": this is no YAML:"],
     [
       "an unknown section",
@@ -408,6 +451,14 @@ d: [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]
     );
     const lines = "failure" in loaded ? loaded.failure.split("\n") : [];
     expect(lines.map((line) => line.split(": ")[0])).toEqual(["2:3", "3:3", "16:9"]);
+  });
+
+  it("bytes that are no UTF-8", () => {
+    const path = join(folder, "latin1.yaml");
+    writeFileSync(path, Buffer.from(change("urn:example:gateway", "urn:gär"), "latin1"));
+    expect(loadConfig(path, ENV)).toEqual({
+      failure: `${path}:5:18: the file is no UTF-8 from here on; save it as UTF-8`,
+    });
   });
 
   it("a file that is not there, and one that is none", () => {

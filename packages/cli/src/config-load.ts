@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
@@ -30,13 +31,20 @@ export type Loaded =
 
 /** Reads a configuration file. What is wrong with it is all said at once. */
 export function loadConfig(path: string, env: Environment): Loaded {
-  let text;
+  let bytes;
   try {
-    text = readFileSync(path, "utf8");
+    bytes = readFileSync(path);
   } catch (error) {
     const code = errorCode(error);
     const what = code === "ENOENT" ? "there is no such file" : `the file cannot be read (${code})`;
     return { failure: `${path}: ${what}; name it with --config FILE` };
+  }
+  const text = bytes.toString("utf8");
+  if (!isUtf8(bytes)) {
+    const before = text.slice(0, text.indexOf("\uFFFD")).split("\n");
+    const place = { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+    const message = "the file is no UTF-8 from here on; save it as UTF-8";
+    return { failure: printProblems(path, [{ ...place, message }]) };
   }
   const yaml = configText(text, env);
   const print = (problems: readonly ConfigProblem[]) =>

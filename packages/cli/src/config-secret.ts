@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { Secret } from "@behalf/core";
 
 import { pathText, type ConfigProblem } from "./config-problem.ts";
-import type { Environment } from "./config-text.ts";
+import { variable, type Environment } from "./config-text.ts";
 import { ENV, type SecretSource } from "./config-values.ts";
 
 const REMEDY = "write the secret into it, readable for this user alone";
@@ -21,8 +21,8 @@ export interface SecretReader {
 export function secretReader(folder: string, env: Environment): SecretReader {
   const problems: ConfigProblem[] = [];
 
-  function variable(name: string, path: readonly PropertyKey[]): string {
-    const value = env[name] ?? "";
+  function valueOf(name: string, path: readonly PropertyKey[]): string {
+    const value = variable(env, name) ?? "";
     if (value === "") {
       const message = `${pathText(path)}: ${name} is not set; set it in the environment`;
       problems.push({ path, message });
@@ -53,13 +53,13 @@ export function secretReader(folder: string, env: Environment): SecretReader {
         // Within a URL a password is written with %, and nobody keeps it so in a variable.
         return new Secret(
           source.replaceAll(ENV, (all, name: string) => {
-            const value = variable(name, path);
+            const value = valueOf(name, path);
             return all === source ? value : encodeURIComponent(value);
           }),
         );
       }
       return new Secret(
-        "env" in source ? variable(source.env, path) : content(source.file, path, REMEDY),
+        "env" in source ? valueOf(source.env, path) : content(source.file, path, REMEDY),
       );
     },
   };

@@ -31,16 +31,24 @@ const SYNTAX: Readonly<Record<string, string>> = {
   BAD_ALIAS: "this is no YAML: * begins an alias; put the text in quotes",
   BAD_SCALAR_START: "this is no YAML: a text may not begin so; put it in quotes",
   MISSING_CHAR: "this is no YAML: a bracket, a quote or a comma is missing; add it",
+  TAG_RESOLVE_FAILED: "! begins a tag, and there is none of that name; put the text in quotes",
   MULTILINE_IMPLICIT_KEY: "this is no YAML: a key runs over lines; is a colon missing?",
 };
 
 /** Where a variable of the environment is looked up. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** A variable that is set; not what every object has. */
+export function variable(env: Environment, name: string): string | undefined {
+  return Object.hasOwn(env, name) ? env[name] : undefined;
+}
+
 export function configText(text: string, env: Environment): ConfigText {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: ConfigProblem[] = document.errors.map(({ pos: [offset], code }) => ({
+  // What the parser only warns of it has read as something else than what is written.
+  const found = [...document.errors, ...document.warnings];
+  const problems: ConfigProblem[] = found.map(({ pos: [offset], code }) => ({
     path: [],
     offset,
     // The parser's own texts quote the file, and with it what may be a secret.
@@ -83,6 +91,10 @@ function replaceVariables(document: Document, env: Environment): ConfigProblem[]
       problems.push({ path: [], offset: node.range?.[0] ?? 0, message });
     },
     Scalar(key, node, ancestors) {
+      const wrong = wrongScalar(node.value, key === "key");
+      if (wrong !== undefined) {
+        problems.push({ path: [], offset: node.range?.[0] ?? 0, message: wrong });
+      }
       if (key === "key" || typeof node.value !== "string" || !node.value.includes("${env:")) return;
       const keys = ancestors.flatMap((ancestor) =>
         isPair(ancestor) && isScalar(ancestor.key) ? [ancestor.key.value] : [],
@@ -91,7 +103,7 @@ function replaceVariables(document: Document, env: Environment): ConfigProblem[]
       if (SECRETS.has(keys.at(-1)) || keys.at(-1) === "statement") return;
       let isWhole = false;
       const replaced = node.value.replaceAll(ENV, (all, name: string) => {
-        const value = env[name];
+        const value = variable(env, name);
         if (value === undefined || value === "") {
           const offset = node.range?.[0] ?? 0;
           problems.push({
@@ -110,6 +122,12 @@ function replaceVariables(document: Document, env: Environment): ConfigProblem[]
     },
   });
   return problems;
+}
+
+function wrongScalar(value: unknown, isKey: boolean): string | undefined {
+  if (isKey && value === "__proto__") return "__proto__ may be no key; choose another name";
+  if (typeof value !== "string" || !value.includes("\0")) return undefined;
+  return "this holds a NUL character, which no system takes; remove it";
 }
 
 /** Of the value, of its key, or of the closest thing around it that is there. */
