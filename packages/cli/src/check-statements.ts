@@ -29,10 +29,11 @@ export async function statementsProblems(
   if (declarations.length === 0) return [];
   const client = new pg.Client(clientConfig(login));
   client.on("error", () => {});
-  const timer = setTimeout(() => void client.end().catch(() => {}), TIMEOUT_MS);
+  let timer: NodeJS.Timeout | undefined;
   const problems: ConfigProblem[] = [];
   try {
     await client.connect();
+    timer = setTimeout(() => void client.end().catch(() => {}), TIMEOUT_MS);
     for (const [index, declaration] of declarations.entries()) {
       const { text, names, statementOffset } = declaredTool(declaration);
       // oxlint-disable-next-line no-await-in-loop -- one connection does one thing after the other
