@@ -219,11 +219,6 @@ describe("behalf config check", () => {
       "FILE:6:13: the metadata of the issuer http://127.0.0.1:1 cannot be had",
     ],
     [
-      "an exchange issuer that nobody answers for",
-      (text) => text.replace("exchange:", "exchange:\n  issuer: http://127.0.0.1:1"),
-      "FILE:10:11: the metadata of the issuer http://127.0.0.1:1 cannot be had",
-    ],
-    [
       "an issuer without TLS",
       (text) => text.replace(/issuers:\n.*\n/, "issuers: [http://login.example.com]\n"),
       "FILE:5:1: an issuer must begin with https://",
@@ -269,6 +264,33 @@ describe("behalf config check", () => {
       "FILE:14:3: this login was made for the other kind of statements; name one that behalf.add_gateway made",
     );
     expect(text).toContain("FILE:16:3: this login was made for the other kind");
+  });
+
+  it("has the server parse statements, runs none, and blames the author for nothing else", async () => {
+    const tool = (name: string, statement: string, parameters = "") => `  - name: ${name}
+    description: One
+${parameters}    statement: |
+
+      ${statement}
+`;
+    const two = tool("two", "select 1; create table never (id int)");
+    const path = configFile(
+      (text) => `${withStatements(text)}statementTools:
+${tool("syntax", "select 'ä', :a froom orders", "    parameters: { a: { type: string } }\n")}${two}${tool(
+        "untyped",
+        "select 1 where :a is null",
+        "    parameters: { a: { type: string } }\n",
+      )}${tool("elsewhere", "select x from only_the_agents_have_it")}${tool("end", "select (1")}`,
+    );
+    const { code, text } = await check(path);
+    expect(text.split("\n").slice(0, -1)).toEqual([
+      expect.stringMatching(/^FILE:26:28: syntax: syntax error at or near "orders" \(42601\);/),
+      expect.stringMatching(/^FILE:31:7: two: cannot insert multiple commands .* \(42601\);/),
+      expect.stringMatching(/^FILE:37:22: untyped: could not determine .* :a \(42P18\); give the/),
+      expect.stringMatching(/^FILE:4\d:\d+: end: syntax error at end of input \(42601\);/),
+    ]);
+    expect(code).toBe(1);
+    expect((await check(path, ["--offline"])).code).toBe(0);
   });
 
   it("finds a login that is no gateway's, and one that can do too much", async () => {

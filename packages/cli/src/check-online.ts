@@ -1,7 +1,9 @@
-import { BehalfError, issuerKeySet } from "@behalf/core";
+import { BehalfError } from "@behalf/core";
 import { databaseProblems } from "@behalf/postgres";
 import pg from "pg";
 
+import { issuerProblems } from "./check-issuer.ts";
+import { statementsProblems } from "./check-statements.ts";
 import type { Config } from "./config-load.ts";
 import { APPLICATION_NAME, clientConfig, type Login } from "./config-login.ts";
 import type { ConfigProblem } from "./config-problem.ts";
@@ -9,33 +11,17 @@ import { errorCode } from "./config-secret.ts";
 
 /** Asks the issuers and the database whether they are what the file says. */
 export async function checkOnline(config: Config): Promise<readonly ConfigProblem[]> {
-  const { identity, exchange } = config.file;
-  const issuers = identity.issuers.map((given, index) => ({
-    issuer: typeof given === "string" ? given : given.issuer,
-    path: ["identity", "issuers", index],
-  }));
-  if (exchange.issuer !== undefined) {
-    issuers.push({ issuer: exchange.issuer, path: ["exchange", "issuer"] });
-  }
   const found = await Promise.all([
-    ...issuers.map(({ issuer, path }) => issuerProblems(issuer, path)),
+    issuerProblems(config.file),
     loginProblems(config.sandbox, "sandbox"),
-    ...(config.statements === undefined ? [] : [loginProblems(config.statements, "statements")]),
+    ...(config.statements === undefined
+      ? []
+      : [
+          loginProblems(config.statements, "statements"),
+          statementsProblems(config.statements, config.file.statementTools ?? []),
+        ]),
   ]);
   return found.flat();
-}
-
-async function issuerProblems(
-  issuer: string,
-  path: readonly PropertyKey[],
-): Promise<ConfigProblem[]> {
-  try {
-    await issuerKeySet({ issuer, timeoutMs: 5_000 });
-    return [];
-  } catch (error) {
-    const why = BehalfError.isInstance(error) ? error.message : "it answers what is no metadata";
-    return [{ path, message: `${why}; check the URL, and that this machine reaches it` }];
-  }
 }
 
 type Kind = "sandbox" | "statements";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { configSchema } from "./config-schema.ts";
+import { ENV } from "./config-values.ts";
 
 interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
@@ -11,7 +12,25 @@ interface SchemaNode {
 
 /** The file's JSON Schema (draft 2020-12), for editors. */
 export function configJsonSchema(): Readonly<Record<string, unknown>> {
-  return z.toJSONSchema(configSchema, { io: "input", target: "draft-2020-12" });
+  return z.toJSONSchema(configSchema, {
+    io: "input",
+    target: "draft-2020-12",
+    override: ({ jsonSchema }) => allowVariable(jsonSchema),
+  });
+}
+
+/** `port: ${env:PORT}` is a text until it is read. What is a text anyway, or a secret, says so already. */
+function allowVariable(schema: z.core.JSONSchema.JSONSchema): void {
+  const plain = { ...schema };
+  delete plain.description;
+  const isTyped = ["integer", "number", "boolean"].includes(String(schema.type));
+  const isLimited =
+    schema.enum !== undefined ||
+    (schema.pattern !== undefined && !schema.pattern.includes(String.raw`\{env:`));
+  if (!isTyped && !isLimited) return;
+  for (const key of Object.keys(plain)) delete schema[key];
+  const pattern = isTyped ? `^${ENV.source}$` : ENV.source;
+  schema.anyOf = [plain, { type: "string", pattern }];
 }
 
 /** The keys that may stand at a path. */

@@ -1,15 +1,18 @@
+import { isUtf8 } from "node:buffer";
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 import type { Secret } from "@behalf/core";
 
+import { issuersProblems } from "./config-issuers.ts";
 import { loginOf, type Login } from "./config-login.ts";
 import { printProblems, type ConfigProblem } from "./config-problem.ts";
 import type { ConfigFile } from "./config-schema.ts";
 import { errorCode, secretReader } from "./config-secret.ts";
 import { configShape } from "./config-shape.ts";
-import { configText, type ConfigText, type Environment } from "./config-text.ts";
+import { configText, type Environment } from "./config-text.ts";
 import { toolProblems } from "./config-tools.ts";
+import { isLoopback } from "./loopback.ts";
 
 /** A configuration that says everything that is needed; whether it works is another question. */
 export interface Config {
@@ -28,13 +31,20 @@ export type Loaded =
 
 /** Reads a configuration file. What is wrong with it is all said at once. */
 export function loadConfig(path: string, env: Environment): Loaded {
-  let text;
+  let bytes;
   try {
-    text = readFileSync(path, "utf8");
+    bytes = readFileSync(path);
   } catch (error) {
     const code = errorCode(error);
     const what = code === "ENOENT" ? "there is no such file" : `the file cannot be read (${code})`;
     return { failure: `${path}: ${what}; name it with --config FILE` };
+  }
+  const text = bytes.toString("utf8");
+  if (!isUtf8(bytes)) {
+    const before = text.slice(0, text.indexOf("\uFFFD")).split("\n");
+    const place = { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+    const message = "the file is no UTF-8 from here on; save it as UTF-8";
+    return { failure: printProblems(path, [{ ...place, message }]) };
   }
   const yaml = configText(text, env);
   const print = (problems: readonly ConfigProblem[]) =>
@@ -46,13 +56,12 @@ export function loadConfig(path: string, env: Environment): Loaded {
   const shape = configShape(yaml.value);
   if ("problems" in shape) return { failure: print(shape.problems) };
   const problems: ConfigProblem[] = [];
-  const config = configOf(shape.file, yaml, resolve(dirname(path)), env, problems);
+  const config = configOf(shape.file, resolve(dirname(path)), env, problems);
   return problems.length > 0 ? { failure: print(problems) } : { config, print };
 }
 
 function configOf(
   file: ConfigFile,
-  yaml: ConfigText,
   folder: string,
   env: Environment,
   problems: ConfigProblem[],
@@ -78,24 +87,23 @@ function configOf(
     problems.push({ path: ["records", "path"], message });
   }
   const host = server.host ?? "127.0.0.1";
-  const isLoopback = /^(localhost|::1|127(\.\d{1,3}){3})$/.test(host);
-  if (!isLoopback && (server.allowedHosts ?? []).length === 0) {
+  if (!isLoopback(host) && (server.allowedHosts ?? []).length === 0) {
     const message = `server.host: ${host} is not loopback; name the hosts that clients may call in server.allowedHosts`;
     problems.push({ path: ["server", "host"], message });
   }
-  problems.push(...secrets.problems, ...toolProblems(file, yaml));
+  problems.push(...secrets.problems, ...issuersProblems(file), ...toolProblems(file));
   return { file, clientSecret, sandbox, statements, recordsPath };
 }
 
 /** Why records cannot be written to a file, or `undefined`. */
 function unwritableBecause(path: string): string | undefined {
   const folder = dirname(path);
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    return `there is no folder ${folder}`;
-  }
-  const file = statSync(path, { throwIfNoEntry: false });
-  if (file?.isDirectory() === true) return `${path} is a folder`;
   try {
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      return `there is no folder ${folder}`;
+    }
+    const file = statSync(path, { throwIfNoEntry: false });
+    if (file?.isDirectory() === true) return `${path} is a folder`;
     accessSync(file === undefined ? folder : path, constants.W_OK);
     return undefined;
   } catch (error) {

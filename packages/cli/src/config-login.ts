@@ -4,6 +4,7 @@ import type pg from "pg";
 import { pathText, type ConfigProblem } from "./config-problem.ts";
 import type { LoginFile } from "./config-schema.ts";
 import type { SecretReader } from "./config-secret.ts";
+import { isLoopback } from "./loopback.ts";
 
 /** A login of the database, ready to be connected with. */
 export interface Login {
@@ -63,22 +64,63 @@ export function loginOf(
       problem("has no password; add password: ${env:NAME}", "url");
     }
   }
+  const decoded = (part: string): string => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      problem("holds a % that begins no code; write % as %25", "url");
+      return "";
+    }
+  };
+  for (const [name, value] of url?.searchParams ?? []) {
+    const why = parameterProblem(name, value);
+    if (why !== undefined) problem(why, "url");
+  }
   // A socket's folder has no place in a URL but its query.
   const host =
     url?.searchParams.get("host") ??
-    (decodeURIComponent(url?.hostname ?? "").replaceAll(/^\[|\]$/g, "") || "localhost");
+    (decoded(url?.hostname ?? "").replaceAll(/^\[|\]$/g, "") || "localhost");
+  const authority = url?.searchParams.get("sslrootcert") ?? "system";
+  const remedy = "correct sslrootcert, which names a file of certificates";
+  const ca =
+    authority === "system" ? undefined : secrets.file(authority, [...path, "url"], remedy).reveal();
   return {
     host,
     port: Number(url?.port === "" ? 5432 : (url?.port ?? 5432)),
-    database: decodeURIComponent(url?.pathname.slice(1) ?? ""),
-    user: decodeURIComponent(url?.username ?? ""),
-    password: password ?? new Secret(decodeURIComponent(url?.password ?? "")),
-    ssl: sslOf(url?.searchParams.get("sslmode"), host),
+    database: decoded(url?.pathname.slice(1) ?? ""),
+    user: decoded(url?.username ?? ""),
+    password: password ?? new Secret(decoded(url?.password ?? "")),
+    ssl: sslOf(url?.searchParams.get("sslmode"), host, ca),
   };
 }
 
+const MODES: ReadonlySet<string> = new Set([
+  "disable",
+  "allow",
+  "prefer",
+  "require",
+  "verify-ca",
+  "verify-full",
+]);
+
+/** What is not read here would be ignored, and its author believe that it holds. Values may be secrets. */
+function parameterProblem(name: string, value: string): string | undefined {
+  if (name === "sslmode" && !MODES.has(value)) {
+    return `has an sslmode that there is not; write one of ${[...MODES].join(", ")}`;
+  }
+  if (["host", "sslmode", "sslrootcert"].includes(name)) return undefined;
+  return /^[a-z_]{1,40}$/.test(name)
+    ? `has the parameter ${name}, which is not read; remove it (known are host, sslmode, sslrootcert)`
+    : "has a parameter that is not read; remove it (known are host, sslmode, sslrootcert)";
+}
+
 /** As libpq reads `sslmode`, but that what is encrypted is also verified: nothing else keeps a listener out. */
-function sslOf(mode: string | null | undefined, host: string): boolean {
+function sslOf(
+  mode: string | null | undefined,
+  host: string,
+  ca: string | undefined,
+): Login["ssl"] {
+  const verified = ca === undefined ? true : { ca };
   switch (mode) {
     case "disable":
       return false;
@@ -86,14 +128,14 @@ function sslOf(mode: string | null | undefined, host: string): boolean {
     case undefined:
     case "prefer":
     case "allow":
-      return !isHere(host);
+      return ca === undefined ? !isHere(host) : verified;
     default:
-      return true;
+      return verified;
   }
 }
 
 function isHere(host: string): boolean {
-  return host.startsWith("/") || host === "localhost" || host === "::1" || host.startsWith("127.");
+  return host.startsWith("/") || isLoopback(host);
 }
 
 /** For `pg`. */

@@ -6,6 +6,8 @@ export interface ConfigProblem {
   readonly atKey?: boolean;
   /** Into the text of the file, where it is known better than by path. */
   readonly offset?: number;
+  /** Into the text that is the value, where it is about a part of that. */
+  readonly textOffset?: number;
   /** What is wrong; what to do. Never the value of a secret. */
   readonly message: string;
 }

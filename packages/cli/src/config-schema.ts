@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { hostName, origin, publicUrl, scope } from "./config-names.ts";
 import { declaredToolSchema } from "./config-tool-schema.ts";
 import { flag, list, secretSource, secretUrlSource, text, url, whole } from "./config-values.ts";
 
@@ -46,16 +47,16 @@ const login = z.strictObject({
 export const configSchema = z
   .strictObject({
     server: z.strictObject({
-      publicUrl: url(
+      publicUrl: publicUrl(
         "The URL by which clients reach the MCP endpoint; its path is the one that is served",
       ),
       host: text("Where to listen. Default is 127.0.0.1").optional(),
       port: whole(0, 65_535, "0 is a free one. Default is 8080").optional(),
       allowedHosts: list(
-        text("A host name"),
+        hostName("A host name"),
         "Names by which clients may call, beside that of publicUrl",
       ).optional(),
-      allowedOrigins: list(text("An origin"), "Web pages that may call").optional(),
+      allowedOrigins: list(origin("An origin"), "Web pages that may call").optional(),
       name: text("What clients call this server").optional(),
       instructions: text("What an agent's model is told about it").optional(),
       bodyLimitBytes: whole(1_024, 67_108_864, "Longest request").optional(),
@@ -64,19 +65,24 @@ export const configSchema = z
       drainSeconds: whole(0, 3_600, "How long running calls may finish. Default is 10").optional(),
     }),
     identity: z.strictObject({
-      issuers: list(issuer, "Whose tokens are accepted").min(1, "must name at least one issuer"),
+      issuers: list(issuer, "Whose tokens are accepted: one, for now").min(
+        1,
+        "must name at least one issuer",
+      ),
       audience: text("What `aud` of a token for this gateway contains"),
       requireActor: flag("Whether a human without an agent is refused. Default is true").optional(),
-      scopes: list(text("A scope"), "OAuth scopes that clients should ask for").optional(),
+      scopes: list(scope("A scope"), "OAuth scopes that clients should ask for").optional(),
       maxTokenAgeSeconds: whole(1, 86_400, "Longest time since `iat`").optional(),
     }),
     exchange: z.strictObject({
-      issuer: url("Who exchanges tokens. Default is the first of identity.issuers").optional(),
+      issuer: url(
+        "Who exchanges tokens: the one of identity.issuers, which is the default",
+      ).optional(),
       clientId: text("The gateway at the issuer"),
       clientSecret: secretSource("The gateway's proof to the issuer"),
       audience: text("The database at the issuer, as in behalf.set_audience"),
       resource: text("RFC 8707 resource, for issuers that ask for it").optional(),
-      scope: list(text("A scope"), "Scopes to ask for").optional(),
+      scope: list(scope("A scope"), "Scopes to ask for").optional(),
     }),
     database: z.strictObject({
       sandbox: login.describe("The login for agents' own statements"),

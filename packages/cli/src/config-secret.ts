@@ -4,12 +4,16 @@ import { resolve } from "node:path";
 import { Secret } from "@behalf/core";
 
 import { pathText, type ConfigProblem } from "./config-problem.ts";
-import type { Environment } from "./config-text.ts";
+import { variable, type Environment } from "./config-text.ts";
 import { ENV, type SecretSource } from "./config-values.ts";
+
+const REMEDY = "write the secret into it, readable for this user alone";
 
 /** Reads secrets from where the file says that they are, and collects what is missing. */
 export interface SecretReader {
   read(source: SecretSource, path: readonly PropertyKey[]): Secret;
+  /** @param remedy what to do where the file cannot be read or holds nothing */
+  file(name: string, path: readonly PropertyKey[], remedy: string): Secret;
   readonly problems: readonly ConfigProblem[];
 }
 
@@ -17,8 +21,8 @@ export interface SecretReader {
 export function secretReader(folder: string, env: Environment): SecretReader {
   const problems: ConfigProblem[] = [];
 
-  function variable(name: string, path: readonly PropertyKey[]): string {
-    const value = env[name] ?? "";
+  function valueOf(name: string, path: readonly PropertyKey[]): string {
+    const value = variable(env, name) ?? "";
     if (value === "") {
       const message = `${pathText(path)}: ${name} is not set; set it in the environment`;
       problems.push({ path, message });
@@ -26,7 +30,7 @@ export function secretReader(folder: string, env: Environment): SecretReader {
     return value;
   }
 
-  function content(file: string, path: readonly PropertyKey[]): string {
+  function content(file: string, path: readonly PropertyKey[], remedy: string): string {
     let value = "";
     let why = "is empty";
     try {
@@ -35,7 +39,7 @@ export function secretReader(folder: string, env: Environment): SecretReader {
       why = `cannot be read (${errorCode(error)})`;
     }
     if (value === "") {
-      const message = `${pathText(path)}: ${file} ${why}; write the secret into it, readable for this user alone`;
+      const message = `${pathText(path)}: ${file} ${why}; ${remedy}`;
       problems.push({ path, message });
     }
     return value;
@@ -43,17 +47,20 @@ export function secretReader(folder: string, env: Environment): SecretReader {
 
   return {
     problems,
+    file: (name, path, remedy) => new Secret(content(name, path, remedy)),
     read(source, path) {
       if (typeof source === "string") {
         // Within a URL a password is written with %, and nobody keeps it so in a variable.
         return new Secret(
           source.replaceAll(ENV, (all, name: string) => {
-            const value = variable(name, path);
+            const value = valueOf(name, path);
             return all === source ? value : encodeURIComponent(value);
           }),
         );
       }
-      return new Secret("env" in source ? variable(source.env, path) : content(source.file, path));
+      return new Secret(
+        "env" in source ? valueOf(source.env, path) : content(source.file, path, REMEDY),
+      );
     },
   };
 }

@@ -18,10 +18,6 @@ export interface ConfigText {
   readonly value: unknown;
   readonly problems: readonly ConfigProblem[];
   place(problem: ConfigProblem): PlacedProblem;
-  /** Where the first line of a literal block (`|`) begins in the text of the file. */
-  block(
-    path: readonly PropertyKey[],
-  ): { readonly text: string; readonly start: number } | undefined;
 }
 
 /** Keys whose values are secrets: what they name is read later, and apart. */
@@ -35,16 +31,24 @@ const SYNTAX: Readonly<Record<string, string>> = {
   BAD_ALIAS: "this is no YAML: * begins an alias; put the text in quotes",
   BAD_SCALAR_START: "this is no YAML: a text may not begin so; put it in quotes",
   MISSING_CHAR: "this is no YAML: a bracket, a quote or a comma is missing; add it",
+  TAG_RESOLVE_FAILED: "! begins a tag, and there is none of that name; put the text in quotes",
   MULTILINE_IMPLICIT_KEY: "this is no YAML: a key runs over lines; is a colon missing?",
 };
 
 /** Where a variable of the environment is looked up. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** A variable that is set; not what every object has. */
+export function variable(env: Environment, name: string): string | undefined {
+  return Object.hasOwn(env, name) ? env[name] : undefined;
+}
+
 export function configText(text: string, env: Environment): ConfigText {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: ConfigProblem[] = document.errors.map(({ pos: [offset], code }) => ({
+  // What the parser only warns of it has read as something else than what is written.
+  const found = [...document.errors, ...document.warnings];
+  const problems: ConfigProblem[] = found.map(({ pos: [offset], code }) => ({
     path: [],
     offset,
     // The parser's own texts quote the file, and with it what may be a secret.
@@ -60,14 +64,10 @@ export function configText(text: string, env: Environment): ConfigText {
     value: problems.length === 0 ? toPlain(document, problems) : undefined,
     problems,
     place(problem) {
-      const { line, col } = lines.linePos(problem.offset ?? offsetOf(document, problem));
+      const { line, col } = lines.linePos(
+        problem.offset ?? offsetInBlock(text, document, problem) ?? offsetOf(document, problem),
+      );
       return { line: Math.max(line, 1), column: Math.max(col, 1), message: problem.message };
-    },
-    block(path) {
-      const node = document.getIn(path, true);
-      if (!isScalar(node) || node.type !== "BLOCK_LITERAL" || !node.range) return undefined;
-      const newline = text.indexOf("\n", node.range[0]);
-      return newline === -1 ? undefined : { text, start: newline + 1 };
     },
   };
 }
@@ -91,6 +91,10 @@ function replaceVariables(document: Document, env: Environment): ConfigProblem[]
       problems.push({ path: [], offset: node.range?.[0] ?? 0, message });
     },
     Scalar(key, node, ancestors) {
+      const wrong = wrongScalar(node.value, key === "key");
+      if (wrong !== undefined) {
+        problems.push({ path: [], offset: node.range?.[0] ?? 0, message: wrong });
+      }
       if (key === "key" || typeof node.value !== "string" || !node.value.includes("${env:")) return;
       const keys = ancestors.flatMap((ancestor) =>
         isPair(ancestor) && isScalar(ancestor.key) ? [ancestor.key.value] : [],
@@ -99,7 +103,7 @@ function replaceVariables(document: Document, env: Environment): ConfigProblem[]
       if (SECRETS.has(keys.at(-1)) || keys.at(-1) === "statement") return;
       let isWhole = false;
       const replaced = node.value.replaceAll(ENV, (all, name: string) => {
-        const value = env[name];
+        const value = variable(env, name);
         if (value === undefined || value === "") {
           const offset = node.range?.[0] ?? 0;
           problems.push({
@@ -118,6 +122,12 @@ function replaceVariables(document: Document, env: Environment): ConfigProblem[]
     },
   });
   return problems;
+}
+
+function wrongScalar(value: unknown, isKey: boolean): string | undefined {
+  if (isKey && value === "__proto__") return "__proto__ may be no key; choose another name";
+  if (typeof value !== "string" || !value.includes("\0")) return undefined;
+  return "this holds a NUL character, which no system takes; remove it";
 }
 
 /** Of the value, of its key, or of the closest thing around it that is there. */
@@ -140,4 +150,26 @@ function offsetOf(document: Document, { path, atKey = false }: ConfigProblem): n
     }
   }
   return 0;
+}
+
+/** In a literal block (`|`) each line of the value is the end of one of the file. */
+function offsetInBlock(
+  text: string,
+  document: Document,
+  { path, textOffset }: ConfigProblem,
+): number | undefined {
+  const node = textOffset === undefined ? undefined : document.getIn(path, true);
+  if (!isScalar(node) || node.type !== "BLOCK_LITERAL" || !node.range) return undefined;
+  const lines = String(node.value).split("\n");
+  let start = text.indexOf("\n", node.range[0]) + 1;
+  let left = textOffset ?? 0;
+  for (const line of lines) {
+    const end = text.indexOf("\n", start);
+    const inFile = text.slice(start, end === -1 ? undefined : end).replace(/\r$/, "");
+    if (left <= line.length) return start + Math.max(0, inFile.length - line.length) + left;
+    left -= line.length + 1;
+    if (end === -1) return undefined;
+    start = end + 1;
+  }
+  return undefined;
 }

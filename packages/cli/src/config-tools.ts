@@ -2,12 +2,11 @@ import { declarationProblems } from "@behalf/gateway";
 
 import type { ConfigProblem } from "./config-problem.ts";
 import type { ConfigFile } from "./config-schema.ts";
-import type { ConfigText } from "./config-text.ts";
 
 const BUILT_IN: ReadonlySet<string> = new Set(["query", "describe_tables", "whoami", "write"]);
 
 /** What is wrong with the declared tools, with the place in the statement where that is known. */
-export function toolProblems(file: ConfigFile, yaml: ConfigText): readonly ConfigProblem[] {
+export function toolProblems(file: ConfigFile): readonly ConfigProblem[] {
   const { statementTools = [] } = file;
   const problems: ConfigProblem[] = [];
   const names = new Set<string>();
@@ -25,9 +24,7 @@ export function toolProblems(file: ConfigFile, yaml: ConfigText): readonly Confi
         const place = [...path, "parameters", found.parameter];
         problems.push({ path: place, atKey: true, message });
       } else {
-        const place = [...path, "statement"];
-        const offset = offsetInFile(yaml, place, tool.statement, found.offset);
-        problems.push({ path: place, message, ...(offset === undefined ? {} : { offset }) });
+        problems.push(statementProblem(index, message, found.offset ?? 0));
       }
     }
   }
@@ -39,20 +36,7 @@ export function toolProblems(file: ConfigFile, yaml: ConfigText): readonly Confi
   return problems;
 }
 
-/** In a literal block (`|`) each line of the value is one of the file, behind its indentation. */
-function offsetInFile(
-  yaml: ConfigText,
-  path: readonly PropertyKey[],
-  statement: string,
-  offset: number | undefined,
-): number | undefined {
-  const block = offset === undefined ? undefined : yaml.block(path);
-  if (block === undefined || offset === undefined) return undefined;
-  const before = statement.slice(0, offset).split("\n");
-  let start = block.start;
-  for (let line = 1; line < before.length; line += 1) {
-    start = block.text.indexOf("\n", start) + 1;
-  }
-  const indentation = /^ */.exec(block.text.slice(block.start))?.[0].length ?? 0;
-  return start + indentation + (before.at(-1)?.length ?? 0);
+/** @param offset into the statement */
+export function statementProblem(tool: number, message: string, offset: number): ConfigProblem {
+  return { path: ["statementTools", tool, "statement"], textOffset: offset, message };
 }

@@ -36,9 +36,9 @@ const URL_INLINE =
   "holds a secret, or is no postgres URL; write ${env:NAME} in place of the password or of the whole URL, or { env: NAME } or { file: PATH }";
 const VARIABLE = String.raw`\$\{env:[A-Za-z_][A-Za-z0-9_]*\}`;
 const WHOLE_VARIABLE = new RegExp(`^${VARIABLE}$`);
-/** A URL without a password, or with a variable in its place. */
+/** A URL without a password, or with a variable in its place; the user may be one, too. */
 const POSTGRES_URL = new RegExp(
-  `^(${VARIABLE}|postgres(ql)?://([^:@/?#]*(:${VARIABLE})?@)?(?![^]*(:[^@/]*@|password))[^@]*)$`,
+  `^(${VARIABLE}|postgres(ql)?://((${VARIABLE}|[^:@/?#])*(:${VARIABLE})?@)?(?![^]*(:[^@/]*@|password))[^@]*)$`,
 );
 
 const name = z

@@ -2,7 +2,12 @@ import type { SqlAdapter, Statement } from "@behalf/core";
 import { isStatement, newCallId, Secret } from "@behalf/core";
 import { describe, expect, it } from "vitest";
 
-import { declarationProblems, declaredTool, type ToolDeclaration } from "./declared-tool.ts";
+import {
+  declarationProblems,
+  declaredTool,
+  type DeclaredParameter,
+  type ToolDeclaration,
+} from "./declared-tool.ts";
 import { toolSet } from "./tool-list.ts";
 
 const base: ToolDeclaration = {
@@ -100,6 +105,7 @@ describe("a declared tool", () => {
 });
 
 describe("a declaration", () => {
+  const text: DeclaredParameter = { type: "string" };
   it.each<[Partial<ToolDeclaration>, string]>([
     [{ statement: "select :region, :since, :limit, :nobody" }, ":nobody is declared nowhere"],
     [{ statement: "select :region, :since" }, "limit is used nowhere"],
@@ -115,10 +121,24 @@ describe("a declaration", () => {
       "a default that is no integer",
     ],
     [{ statement: "select 1", parameters: { "a b": { type: "string" } } }, "is no name"],
+    [
+      { statement: "select :toString", parameters: { toString: text } },
+      "toString is a name that every object has; choose another",
+    ],
+    [
+      { statement: "select :constructor", parameters: { constructor: text } },
+      "constructor is a name that every object has",
+    ],
   ])("%j is refused", (change, message) => {
     const declaration = { ...base, ...change };
     const found = declarationProblems(declaration).map((problem) => problem.message);
     expect(found).toContainEqual(expect.stringContaining(message));
     expect(() => declaredTool(declaration)).toThrow(message);
+  });
+
+  it("is told where the placeholder stands, not where the same letters do", () => {
+    const statement = "select 'x'::foo /* :foo */ where a = :foo";
+    const [problem] = declarationProblems({ ...base, parameters: {}, statement });
+    expect(problem?.offset).toBe(statement.lastIndexOf(":foo"));
   });
 });

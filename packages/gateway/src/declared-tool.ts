@@ -2,7 +2,7 @@ import { BehalfError, type SqlValue } from "@behalf/core";
 import { trustedStatement } from "@behalf/core/trusted-text";
 import { z } from "zod";
 
-import { placeholders } from "./placeholders.ts";
+import { placeholders, statementOffset } from "./placeholders.ts";
 import { statementTool } from "./statement-tool.ts";
 import type { Tool } from "./tool.ts";
 
@@ -43,6 +43,16 @@ export interface ToolDeclaration {
   readonly statement: string;
 }
 
+/** A declared tool, with what the server is sent for it. */
+export interface DeclaredTool extends Tool {
+  /** The statement with `$1`, `$2`, ... in place of the names. */
+  readonly text: string;
+  /** What each `$n` is called. */
+  readonly names: readonly string[];
+  /** Where in the declared statement something stands that the server found in `text`. */
+  readonly statementOffset: (offset: number) => number;
+}
+
 /** What is wrong with a declaration: in which part, and for the statement where in its text. */
 export interface DeclarationProblem {
   readonly in: "statement" | "parameters";
@@ -56,19 +66,22 @@ export interface DeclarationProblem {
 /** Everything that keeps a declaration from being a tool; nothing when it is one. */
 export function declarationProblems(declaration: ToolDeclaration): readonly DeclarationProblem[] {
   const { parameters = {}, statement } = declaration;
-  const { names, problems } = placeholders(statement);
+  const { names, uses, problems } = placeholders(statement);
   const found: DeclarationProblem[] = problems.map((problem) => ({ in: "statement", ...problem }));
   if (statement.trim() === "") found.push({ in: "statement", message: "the statement is empty" });
   for (const name of names) {
     if (Object.hasOwn(parameters, name)) continue;
     const message = `:${name} is declared nowhere; add it under parameters`;
-    found.push({ in: "statement", offset: statement.indexOf(`:${name}`), message });
+    const offset = uses.find((use) => use.name === name)?.start ?? 0;
+    found.push({ in: "statement", offset, message });
   }
   for (const [name, parameter] of Object.entries(parameters)) {
     const problem = (message: string) =>
       found.push({ in: "parameters", parameter: name, message: `${name} ${message}` });
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
       problem("is no name; use letters, digits and _");
+    } else if (name in Object.prototype) {
+      problem("is a name that every object has; choose another");
     } else if (!names.includes(name)) {
       problem(`is used nowhere; write :${name} in the statement, or remove it`);
     }
@@ -91,15 +104,15 @@ export function declarationProblems(declaration: ToolDeclaration): readonly Decl
  *
  * @throws BehalfError `configuration` with every problem
  */
-export function declaredTool(declaration: ToolDeclaration): Tool {
+export function declaredTool(declaration: ToolDeclaration): DeclaredTool {
   const problems = declarationProblems(declaration);
   if (problems.length > 0) {
     const all = problems.map(({ message }) => message).join("; ");
     throw new BehalfError("configuration", `[gateway] the tool ${declaration.name}: ${all}`);
   }
   const { name, title, description, access, idempotent, destructive, maxRows } = declaration;
-  const { text, names } = placeholders(declaration.statement);
-  return statementTool({
+  const { text, names, uses } = placeholders(declaration.statement);
+  const tool = statementTool({
     name,
     description,
     ...(title === undefined ? {} : { title }),
@@ -114,6 +127,7 @@ export function declaredTool(declaration: ToolDeclaration): Tool {
         names.map((parameter) => sqlValue(args[parameter])),
       ),
   });
+  return { ...tool, text, names, statementOffset: (offset) => statementOffset(uses, offset) };
 }
 
 function inputOf(parameters: Readonly<Record<string, DeclaredParameter>>): z.ZodObject {
