@@ -41,7 +41,7 @@ function withStatements(text: string, user = world.names.statementGateway): stri
   return text.replace(
     "records:",
     `  statements:
-    url: postgres://${user}:\${env:STATEMENTS_PASSWORD}@${hostname}:${port}/${world.names.database}
+    url: postgres://${user}:\${env:STATEMENTS_PASSWORD}@${hostname}:${port}/${world.names.database}?sslmode=disable
 records:`,
   );
 }

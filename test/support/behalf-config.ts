@@ -3,6 +3,7 @@ import { DATABASE, GATEWAY, GATEWAY_SECRET, type World } from "./world.ts";
 /** What `behalf serve` needs before a world's database: the smallest file that does. */
 export function worldConfig(world: World): string {
   const { hostname, port } = new URL(world.url());
+  // A container's address is not loopback, and the tests' server speaks no TLS.
   return `server:
   publicUrl: http://gateway.test/mcp
   port: 0
@@ -17,7 +18,7 @@ exchange:
   audience: ${DATABASE}
 database:
   sandbox:
-    url: postgres://${world.names.gateway}:\${env:DB_PASSWORD}@${hostname}:${port}/${world.names.database}
+    url: postgres://${world.names.gateway}:\${env:DB_PASSWORD}@${hostname}:${port}/${world.names.database}?sslmode=disable
 records:
   path: records.jsonl
 `;

@@ -132,7 +132,8 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
       await server.end();
     }
   };
-  await onServer([`create database ${names.database}`]);
+  // UTF8 whatever the cluster was made with: a stand-in may be SQL_ASCII, which converts nothing.
+  await onServer([`create database ${names.database} encoding 'UTF8' template template0`]);
   stack.defer(() =>
     onServer([
       `drop database if exists ${names.database} with (force)`,
