@@ -316,33 +316,42 @@ ${tool("syntax", "select 'ä', :a froom orders", "    parameters: { a: { type: s
     }
   });
 
-  it("finds a login that an application uses, and takes its own sessions for no application", async () => {
-    const application = new pg.Client({
-      connectionString: world.url(),
-      application_name: "order-service",
-    });
-    const ours = await serving();
-    await application.connect();
-    try {
-      const shared = await check(configFile());
-      expect(shared.text).toContain(
-        "FILE:14:3: the login is used by somebody else, too: order-service; give the gateway a login",
+  it.each([
+    ["order-service", "order-service"],
+    ["", "(no application_name)"],
+  ])(
+    "finds a login that an application uses, and takes its own sessions for no application: '%s'",
+    async (name, said) => {
+      const application = new pg.Client({
+        connectionString: world.url(),
+        application_name: name,
+      });
+      const ours = await serving();
+      await application.connect();
+      const { rows: sessions } = await application.query<{ pid: number }>(
+        "select pg_backend_pid() as pid",
       );
-      expect(shared.code).toBe(1);
-    } finally {
-      await application.end();
-    }
-    await until(async () => {
-      const { rows } = await world.admin.query(
-        "select from pg_stat_activity where application_name = 'order-service'",
-      );
-      return rows.length === 0;
-    });
-    const client = await clientOf(ours.origin, "alice");
-    await client.callTool({ name: "query", arguments: { sql: "select 1" } });
-    expect((await check(configFile())).code).toBe(0);
-    await client.close();
-    ours.run.process.kill("SIGTERM");
-    expect(await ours.run.ended).toBe(0);
-  });
+      try {
+        const shared = await check(configFile());
+        expect(shared.text).toContain(
+          `FILE:14:3: the login is used by somebody else, too: ${said}; give the gateway a login`,
+        );
+        expect(shared.code).toBe(1);
+      } finally {
+        await application.end();
+      }
+      await until(async () => {
+        const { rows } = await world.admin.query("select from pg_stat_activity where pid = $1", [
+          sessions[0]?.pid,
+        ]);
+        return rows.length === 0;
+      });
+      const client = await clientOf(ours.origin, "alice");
+      await client.callTool({ name: "query", arguments: { sql: "select 1" } });
+      expect((await check(configFile())).code).toBe(0);
+      await client.close();
+      ours.run.process.kill("SIGTERM");
+      expect(await ours.run.ended).toBe(0);
+    },
+  );
 });

@@ -88,14 +88,18 @@ async function kindProblem(client: pg.Client, kind: Kind): Promise<readonly stri
  * for the gateway, and nobody could tell which.
  */
 async function othersProblem(client: pg.Client): Promise<readonly string[]> {
+  // A pooler's own connections have no name until it lends them for the first time. That there is one shows in
+  // the number that it gives its clients, which is no process of the server's.
+  const { processID } = client as { readonly processID?: unknown };
   const { rows } = await client.query<{ name: string; sessions: number }>(
     `select application_name as name, count(*)::int as sessions
      from pg_catalog.pg_stat_activity
      where usename = current_user and pid <> pg_catalog.pg_backend_pid()
        and backend_type = 'client backend'
        and application_name <> $1 and application_name not like 'behalf/%'
+       and (application_name <> '' or $2::int4 = pg_catalog.pg_backend_pid())
      group by 1 order by 2 desc, 1 limit 3`,
-    [APPLICATION_NAME],
+    [APPLICATION_NAME, typeof processID === "number" ? processID : null],
   );
   if (rows.length === 0) return [];
   const names = rows.map(({ name }) => (name === "" ? "(no application_name)" : name.slice(0, 64)));
