@@ -90,7 +90,7 @@ async function kindProblem(client: pg.Client, kind: Kind): Promise<readonly stri
 async function othersProblem(client: pg.Client): Promise<readonly string[]> {
   // A pooler's own connections have no name until it lends them for the first time. That there is one shows in
   // the number that it gives its clients, which is no process of the server's.
-  const { processID } = client as { readonly processID?: unknown };
+  const processID = "processID" in client ? client.processID : undefined;
   const { rows } = await client.query<{ name: string; sessions: number }>(
     `select application_name as name, count(*)::int as sessions
      from pg_catalog.pg_stat_activity
