@@ -34,7 +34,7 @@ export function outcomeOf({ rows, bytes, truncated, affectedRows }: PageResult):
 /** Turns what the server sent for one row into its values, or `null` where it says that the next row would be too much. */
 export type RowReader = (line: readonly (string | null)[]) => unknown[] | null;
 
-export function columnsOf(fields: readonly PgField[]): readonly SqlColumn[] {
+function columnsOf(fields: readonly PgField[]): readonly SqlColumn[] {
   return fields.map((field) => ({ name: field.name, typeId: field.dataTypeID }));
 }
 
@@ -96,7 +96,7 @@ export function readPage(
   return { columns: columnsOf(fields), rows, truncated, bytes };
 }
 
-export function bytesOf(line: readonly (string | null)[]): number {
+function bytesOf(line: readonly (string | null)[]): number {
   let bytes = 0;
   for (const text of line) if (text !== null) bytes += Buffer.byteLength(text);
   return bytes;

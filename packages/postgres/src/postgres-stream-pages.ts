@@ -1,22 +1,15 @@
-import {
-  isStatement,
-  type SqlColumn,
-  type SqlRow,
-  type SqlStream,
-  type Statement,
-  type TypeParser,
-} from "@behalf/core";
+import { isStatement, type Statement, type TypeParser } from "@behalf/core";
 
 import type { PgField } from "./pg-structure.ts";
 import type { Step, StepResult } from "./postgres-batch.ts";
 import type { Connection } from "./postgres-connection.ts";
 import { statementStep } from "./postgres-mode.ts";
 import {
-  bytesOf,
-  columnsOf,
   compositeReader,
   type Page,
+  type PageResult,
   plainReader,
+  readPage,
   type RowReader,
   typeParserOf,
 } from "./postgres-page.ts";
@@ -31,11 +24,7 @@ const FIRST_PAGE_ROWS = 100;
 /** The portal of a statement whose result is read page by page. */
 const PORTAL = "behalf_stream";
 
-export interface StreamPage {
-  readonly columns: readonly SqlColumn[];
-  readonly rows: readonly SqlRow[];
-  readonly bytes: number;
-  readonly truncated: SqlStream["truncated"];
+export interface StreamPage extends PageResult {
   readonly isLast: boolean;
 }
 
@@ -97,28 +86,14 @@ export function pages(
       // One row more than there may be shows that there are more.
       const asked = Math.min(pageRows, rowsLeft + 1);
       const result = source.rows(await ask(asked));
-      const rows: SqlRow[] = [];
-      let bytes = 0;
-      let truncated: SqlStream["truncated"] = null;
-      for (const line of result.rows) {
-        const size = bytesOf(line);
-        const row = bytes + size > bytesLeft ? null : read(line);
-        if (row === null) {
-          truncated = "bytes";
-          break;
-        }
-        if (rows.length === rowsLeft) {
-          truncated = "rows";
-          break;
-        }
-        bytes += size;
-        rows.push(row);
-      }
+      const left: Page = { maxRows: rowsLeft, maxBytes: bytesLeft };
+      const page = readPage(fields ?? [], result.rows, read, left);
+      const { rows, bytes, truncated } = page;
       rowsLeft -= rows.length;
       bytesLeft -= bytes;
       if (isStatement(input)) pageRows = nextPageRows(pageRows, rows.length, bytes);
       const isLast = truncated !== null || source.isExhausted(result, asked, bytes);
-      return { columns: columnsOf(fields ?? []), rows, bytes, truncated, isLast };
+      return { ...page, isLast };
     },
   };
 }
