@@ -103,11 +103,12 @@ export function postgres(options: PostgresOptions): SqlAdapter {
         const { limits: page, note } = open;
         const mode = modeOf(input);
         return open.lend(mode, async (connection, human) => {
-          const role =
-            mode === "statement" ? human.tickets.proof(human.credential.token).statementRole : null;
-          const sent = sending(input, access, page, role);
-          const steps = [...sent.steps, ...ending(mode, access, connection.client)];
-          const { native, rest } = await startCall(connection, human, steps);
+          const sent = sending(input, access, page);
+          const last = ending(mode, access, connection.client);
+          const { native, rest } = await startCall(connection, human, (role) => [
+            ...sent.steps(role),
+            ...last,
+          ]);
           connection.cleaned();
           note({ native });
           const typeParser = typeParserOf(queryOptions.typeParser, connection.client);

@@ -11,6 +11,7 @@ import {
   readPage,
 } from "./postgres-page.ts";
 import { statementName } from "./postgres-prepared.ts";
+import type { StepsOf } from "./postgres-start.ts";
 import {
   assume,
   commit,
@@ -33,26 +34,17 @@ export function modeOf(input: string | Statement): Mode {
 
 /** One input, ready to be sent inside a transaction in which the human was proved. */
 export interface Sending {
-  readonly steps: readonly Step[];
+  readonly steps: StepsOf;
   /** Reads what these steps brought. */
   read(results: readonly StepResult[], typeParser: TypeParser): PageResult;
 }
 
-/**
- * @param role the statement role of this human, where it is known: it is part of the name under which the
- *   statement is prepared; `null` sends it without a name
- */
-export function sending(
-  input: string | Statement,
-  access: "read" | "write",
-  page: Page,
-  role: string | null,
-): Sending {
-  if (isStatement(input)) return statementSending(input, page, role);
+export function sending(input: string | Statement, access: "read" | "write", page: Page): Sending {
+  if (isStatement(input)) return statementSending(input, page);
   const run = access === "write" ? write : read;
   return {
     // One row more shows that there are more.
-    steps: [run(input, page.maxRows + 1, page.maxBytes)],
+    steps: () => [run(input, page.maxRows + 1, page.maxBytes)],
     read([ran], typeParser) {
       const fields = ran?.fields ?? [];
       const [line, affected] = ran?.rows[0] ?? [];
@@ -83,9 +75,9 @@ export function readAnswer(
   }
 }
 
-function statementSending(input: Statement, page: Page, role: string | null): Sending {
+function statementSending(input: Statement, page: Page): Sending {
   return {
-    steps: [assume, statementStep(input, page.maxRows + 1, role)],
+    steps: (role) => [assume, statementStep(input, page.maxRows + 1, role)],
     read([, ran], typeParser) {
       const fields = ran?.fields ?? [];
       const result = readPage(fields, ran?.rows ?? [], plainReader(fields, typeParser), page);
@@ -98,7 +90,11 @@ function statementSending(input: Statement, page: Page, role: string | null): Se
 /** Most parameters of one statement: their number is 16 bits wide in the protocol. */
 const MAX_VALUES = 65_535;
 
-/** The statement itself, with at most `rows` rows of its result. */
+/**
+ * The statement itself, with at most `rows` rows of its result.
+ *
+ * @param role the statement role of this human; `null` sends the statement without a name
+ */
 export function statementStep(
   { text, values }: Statement,
   rows: number,

@@ -18,7 +18,7 @@ import { ending, type Mode, modeOf, readAnswer, sending } from "./postgres-mode.
 import { checkInput, type Limits, limitsOf } from "./postgres-options.ts";
 import { outcomeOf, typeParserOf } from "./postgres-page.ts";
 import { checkedCall } from "./postgres-records.ts";
-import { type HumanCall, startCall, type Started } from "./postgres-start.ts";
+import { type HumanCall, startCall, type Started, type StepsOf } from "./postgres-start.ts";
 import { arm, closeCursor } from "./postgres-steps.ts";
 
 // Asked as the role that this session's statements run as.
@@ -55,7 +55,7 @@ export function postgresSession(
   records: RecordSink,
   factsOf: (action: "query" | "whoAmI", statement?: string) => CallFacts,
 ): PostgresSession {
-  let native: Started["native"] | null = null;
+  let proved: Omit<Started, "rest"> | null = null;
   let open: Open | null = null;
   let over = false;
   let queue: Promise<unknown> = Promise.resolve();
@@ -94,19 +94,19 @@ export function postgresSession(
     if (open !== null && open.mode !== mode) throw mixed(open.mode);
     open ??= await lent(mode);
     const { connection, human } = open;
-    const role =
-      mode === "statement" ? human.tickets.proof(human.credential.token).statementRole : null;
-    const sent = sending(input, access, page, role);
+    const sent = sending(input, access, page);
     // Armed each time: a statement may have changed the timeout for the next one.
     const timeout = arm(Math.min(call.clock.serverMs(), page.deadlineMs));
-    const steps = [timeout, ...sent.steps, ...(mode === "sandbox" ? [closeCursor] : [])];
+    const steps: StepsOf = (role) => [
+      timeout,
+      ...sent.steps(role),
+      ...(mode === "sandbox" ? [closeCursor] : []),
+    ];
     let results;
-    if (native === null) {
-      const started = await startCall(connection, human, steps);
-      native = started.native;
-      results = started.rest;
+    if (proved === null) {
+      ({ rest: results, ...proved } = await startCall(connection, human, steps));
     } else {
-      results = await connection.send(steps);
+      results = await connection.send(steps(proved.statementRole));
     }
     const answer = readAnswer(
       sent,
@@ -124,7 +124,7 @@ export function postgresSession(
   return {
     totals,
     get native() {
-      return native;
+      return proved?.native ?? null;
     },
     query(input, options = {}) {
       const check = () => {
@@ -152,7 +152,7 @@ export function postgresSession(
     async end() {
       over = true;
       await queue;
-      if (open === null || native === null) return;
+      if (open === null || proved === null) return;
       await open.connection.send(ending(open.mode, access, open.connection.client));
       open.connection.cleaned();
     },

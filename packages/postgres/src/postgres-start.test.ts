@@ -42,7 +42,7 @@ async function natives(connection: Connection, calls: number) {
       mode: "sandbox",
       access: "read",
     } as unknown as HumanCall;
-    found.push((await startCall(connection, human, [])).native);
+    found.push((await startCall(connection, human, () => [])).native);
   }
   return found;
 }

@@ -20,10 +20,15 @@ export interface HumanCall {
   readonly access: "read" | "write";
 }
 
+/** What is sent for one input. The statement role is part of the name under which a statement is prepared. */
+export type StepsOf = (statementRole: string | null) => readonly Step[];
+
 /** What the database said when the human was proved to it. */
 export interface Started {
   /** The backend's own evidence: role, process id and, where it is known, when that process started. */
   readonly native: { readonly [name: string]: string | number };
+  /** The role of an author's statements; `null` where this human has none. */
+  readonly statementRole: string | null;
   /** Results of the steps that were sent along. */
   readonly rest: readonly StepResult[];
 }
@@ -31,11 +36,13 @@ export interface Started {
 /**
  * Begins the transaction, proves the human and sends `steps` along, in one round trip. A ticket that the
  * database no longer takes is replaced once, by the token; nothing has run by then.
+ *
+ * @param steps made from the statement role, where it is known before the database said it
  */
 export async function startCall(
   connection: Connection,
   call: HumanCall,
-  steps: readonly Step[],
+  steps: StepsOf,
 ): Promise<Started> {
   const { delegation, credential, tickets, clock } = call;
   const { identity, task } = delegation;
@@ -67,14 +74,14 @@ export async function startCall(
 
   let results: readonly StepResult[];
   try {
-    results = await connection.send([...head, ...steps]);
+    results = await connection.send([...head, ...steps(proof.statementRole)]);
   } catch (error) {
     if (proof.kind !== "ticket" || !isStaleTicket(error)) throw error;
     tickets.drop(credential.token);
     await connection.send([rollback]);
     return startCall(connection, call, steps);
   }
-  const [ticket, expiresAt, readRole, writeRole, statementRole, process] =
+  const [ticket, expiresAt, readRole, writeRole, statementRole = null, process] =
     results[head.length - 1]?.rows[0] ?? [];
   const pid = Number(process);
   if (pid !== connection.client.processID) state.isPooled = true;
@@ -93,7 +100,7 @@ export async function startCall(
     tickets.keep(credential.token, identity, {
       ticket,
       expiresAtMs: Number(expiresAt) * 1000,
-      statementRole: statementRole ?? null,
+      statementRole,
     });
   }
   const role =
@@ -103,5 +110,5 @@ export async function startCall(
     pid,
     ...(state.backend === null ? {} : { backendStart: state.backend.since }),
   };
-  return { native, rest: results.slice(head.length) };
+  return { native, statementRole, rest: results.slice(head.length) };
 }

@@ -36,7 +36,7 @@ export interface Pages {
 /** How one page of an input is asked for, and how its end shows. */
 interface Source {
   /** Opens the result and brings its first page. */
-  first(rows: number, maxBytes: number): readonly Step[];
+  first(rows: number, maxBytes: number, statementRole: string | null): readonly Step[];
   more(rows: number, maxBytes: number): readonly Step[];
   /** The two results that hold the columns, of the first page, and the rows. */
   fields(results: readonly StepResult[]): readonly PgField[];
@@ -54,7 +54,7 @@ export function pages(
   limits: Page,
   typeParser: TypeParser | undefined,
 ): Pages {
-  const source = isStatement(input) ? statementSource(input, human) : textSource(input);
+  const source = isStatement(input) ? statementSource(input) : textSource(input);
   let native: Started["native"] = {};
   let fields: readonly PgField[] | null = null;
   let read: RowReader = () => null;
@@ -69,8 +69,10 @@ export function pages(
     if (fields !== null) {
       return (await connection.send([timeout, ...source.more(asked, bytesLeft)])).slice(1);
     }
-    const steps = [timeout, ...source.first(asked, bytesLeft)];
-    const started = await startCall(connection, human, steps);
+    const started = await startCall(connection, human, (role) => [
+      timeout,
+      ...source.first(asked, bytesLeft, role),
+    ]);
     ({ native } = started);
     const results = started.rest.slice(1);
     fields = source.fields(results);
@@ -115,10 +117,12 @@ function textSource(text: string): Source {
   };
 }
 
-function statementSource(statement: Statement, human: HumanCall): Source {
-  const { statementRole } = human.tickets.proof(human.credential.token);
+function statementSource(statement: Statement): Source {
   return {
-    first: (rows) => [assume, { ...statementStep(statement, rows, statementRole), portal: PORTAL }],
+    first: (rows, _maxBytes, role) => [
+      assume,
+      { ...statementStep(statement, rows, role), portal: PORTAL },
+    ],
     // The sandbox asks for itself whether the human may go on; a portal does not.
     more: (rows) => [checkStatement, { portal: PORTAL, rows }],
     fields: ([, ran]) => ran?.fields ?? [],
