@@ -4,7 +4,7 @@ import type { PgClient } from "./pg-structure.ts";
 import { PostgresBatch, type Step, type StepResult } from "./postgres-batch.ts";
 import { cancelRunning } from "./postgres-cancel.ts";
 import { type CallClock, orStopped } from "./postgres-clock.ts";
-import { isServerError, mapPostgresError } from "./postgres-errors.ts";
+import { duringCommit, isServerError, mapPostgresError } from "./postgres-errors.ts";
 import type { OwnPool } from "./postgres-pool.ts";
 import { preparedStatements, type PreparedStatements } from "./postgres-prepared.ts";
 import { reset, rollback } from "./postgres-steps.ts";
@@ -152,7 +152,7 @@ export function connections(options: ConnectionOptions): Connections {
           if (answered) running = null;
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
-          throw commits && !answered ? withUnknownEffect(error) : error;
+          throw commits && !answered ? duringCommit(error) : error;
         } finally {
           spoiled ||= batch.spoilsConnection;
         }
@@ -232,24 +232,6 @@ function checkClient(client: PgClient): void {
     "configuration",
     "[postgres] the pool's clients do not show their connection (pg.native?); use the pg.Pool of pg itself",
     { backend: "postgres", reason: "pool" },
-  );
-}
-
-/** The answer to the COMMIT was lost: nobody knows whether the changes stay. */
-function withUnknownEffect(error: unknown): BehalfError {
-  const mapped = mapPostgresError(error, "call");
-  const wasLost = mapped.code === "backend.unavailable";
-  return new BehalfError(
-    mapped.code,
-    wasLost
-      ? `[postgres] the connection was lost while the answer to the COMMIT was awaited${mapped.nativeCode === undefined ? "" : ` (${mapped.nativeCode})`}; look whether the change is there before you try again`
-      : `${mapped.message}; the change may have been made: look before you try again`,
-    {
-      effect: "unknown",
-      backend: "postgres",
-      ...(mapped.reason === undefined ? {} : { reason: mapped.reason }),
-      ...(mapped.nativeCode === undefined ? {} : { nativeCode: mapped.nativeCode }),
-    },
   );
 }
 

@@ -136,16 +136,34 @@ function isLoss(error: unknown): boolean {
  */
 export function afterCommit(error: unknown): BehalfError {
   const mapped = mapPostgresError(error, "call");
-  return new BehalfError(
-    mapped.code,
+  return withUnknownEffect(
+    mapped,
     `${mapped.message}; the change was made all the same: look before you try again`,
-    {
-      effect: "unknown",
-      backend: "postgres",
-      ...(mapped.reason === undefined ? {} : { reason: mapped.reason }),
-      ...(mapped.nativeCode === undefined ? {} : { nativeCode: mapped.nativeCode }),
-    },
   );
+}
+
+/** The answer to the COMMIT was lost: nobody knows whether the changes stay. */
+export function duringCommit(error: unknown): BehalfError {
+  const mapped = mapPostgresError(error, "call");
+  const { nativeCode } = mapped;
+  return withUnknownEffect(
+    mapped,
+    mapped.code === "backend.unavailable"
+      ? `[postgres] the connection was lost while the answer to the COMMIT was awaited${nativeCode === undefined ? "" : ` (${nativeCode})`}; look whether the change is there before you try again`
+      : `${mapped.message}; the change may have been made: look before you try again`,
+  );
+}
+
+function withUnknownEffect(
+  { code, reason, nativeCode }: BehalfError,
+  message: string,
+): BehalfError {
+  return new BehalfError(code, message, {
+    effect: "unknown",
+    backend: "postgres",
+    ...(reason === undefined ? {} : { reason }),
+    ...(nativeCode === undefined ? {} : { nativeCode }),
+  });
 }
 
 function codeOf(error: unknown): string | undefined {
