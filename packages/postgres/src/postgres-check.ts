@@ -1,7 +1,4 @@
-import { BehalfError } from "@behalf/core";
-
-import { isServerError } from "./postgres-errors.ts";
-import { KIT_VERSION, NO_KIT } from "./postgres-preflight.ts";
+import { KIT_VERSION, PREFLIGHT, preflightFailure } from "./postgres-preflight.ts";
 
 /** A connection of the gateway's login, by structure: a `pg.Client`. */
 export interface CheckClient {
@@ -23,17 +20,10 @@ export interface CheckClient {
  */
 export async function databaseProblems(client: CheckClient): Promise<readonly string[]> {
   try {
-    const { rows } = await client.query(
-      "select problem from behalf.preflight($1::pg_catalog.int4)",
-      [KIT_VERSION],
-    );
+    const { rows } = await client.query(PREFLIGHT, [KIT_VERSION]);
     return rows.map(({ problem }) => String(problem));
   } catch (error) {
-    if (!isServerError(error) || !NO_KIT.has(error.code)) throw error;
-    throw new BehalfError(
-      "configuration",
-      "[postgres] the in-database kit is not installed here, or this login was not made a gateway",
-      { backend: "postgres", nativeCode: error.code },
-    );
+    // How to mend it is for the caller to say, who knows which kind of login this is.
+    throw preflightFailure(error, "");
   }
 }

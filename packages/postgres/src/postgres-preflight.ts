@@ -6,8 +6,25 @@ import { isServerError } from "./postgres-errors.ts";
 /** The version of the in-database kit that this adapter speaks to. */
 export const KIT_VERSION = 2;
 
+/** Asks what stands in the way of a safe call; its parameter is {@link KIT_VERSION}. */
+export const PREFLIGHT = "select problem from behalf.preflight($1::pg_catalog.int4)";
+
 /** SQLSTATEs that say: there is no kit here, or not for this login. */
-export const NO_KIT: ReadonlySet<string> = new Set(["3F000", "42883", "42501"]);
+const NO_KIT: ReadonlySet<string> = new Set(["3F000", "42883", "42501"]);
+
+/**
+ * What became of the question: an error that says so where the kit is missing, else the one that came.
+ *
+ * @param remedy stands at the end of the message
+ */
+export function preflightFailure(error: unknown, remedy: string): unknown {
+  if (!isServerError(error) || !NO_KIT.has(error.code)) return error;
+  return new BehalfError(
+    "configuration",
+    `[postgres] the in-database kit is not installed here, or this login was not made a gateway${remedy}`,
+    { backend: "postgres", nativeCode: error.code },
+  );
+}
 
 /**
  * Asks the database whether anything stands in the way of a safe call: the login's rights, agent roles
@@ -21,21 +38,16 @@ export async function preflight(connection: Connection): Promise<void> {
     const [result] = await connection.send([
       {
         name: "behalf_preflight",
-        text: "select problem from behalf.preflight($1::pg_catalog.int4)",
+        text: PREFLIGHT,
         values: [String(KIT_VERSION)],
       },
     ]);
     problems = (result?.rows ?? []).map(([problem]) => problem ?? "");
   } catch (error) {
-    if (isServerError(error) && NO_KIT.has(error.code)) {
-      throw new BehalfError(
-        "configuration",
-        "[postgres] the in-database kit is not installed here, or this login was not made a gateway; " +
-          "run installKit() or sql/install.sql as a superuser, then select behalf.add_gateway('<login>')",
-        { backend: "postgres", nativeCode: error.code },
-      );
-    }
-    throw error;
+    throw preflightFailure(
+      error,
+      "; run installKit() or sql/install.sql as a superuser, then select behalf.add_gateway('<login>')",
+    );
   }
   connection.cleaned();
   if (problems.length > 0) {
