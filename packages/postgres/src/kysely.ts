@@ -120,10 +120,9 @@ function behalfDriver(adapter: SqlAdapter, delegation: Delegation, options: Kyse
           yield { rows: objectsOf<Row>({ columns: stream.columns, rows }) };
           rows = [];
         }
-        if (stream.truncated !== null) {
-          wholeOf({ columns: stream.columns, rows, truncated: stream.truncated });
-        }
-        if (rows.length > 0) yield { rows: objectsOf<Row>({ columns: stream.columns, rows }) };
+        const { columns, truncated } = stream;
+        const rest = wholeOf({ columns, rows, truncated });
+        if (rows.length > 0) yield { rows: objectsOf<Row>(rest) };
       },
     };
     return connection;
