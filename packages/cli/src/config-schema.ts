@@ -1,3 +1,4 @@
+import { SIGNATURE_ALGORITHMS } from "@behalf/core";
 import { z } from "zod";
 
 import { hostName, origin, publicUrl, scope } from "./config-names.ts";
@@ -9,22 +10,7 @@ const issuer = z.union(
     url("the issuer, letter by letter as in `iss`"),
     z.strictObject({
       issuer: url("Letter by letter as in `iss`"),
-      algorithms: list(
-        z.enum([
-          "RS256",
-          "RS384",
-          "RS512",
-          "PS256",
-          "PS384",
-          "PS512",
-          "ES256",
-          "ES384",
-          "ES512",
-          "EdDSA",
-          "Ed25519",
-        ]),
-        "Signatures that are accepted",
-      ).optional(),
+      algorithms: list(z.enum(SIGNATURE_ALGORITHMS), "Signatures that are accepted").optional(),
       jwksUri: url("Where its keys are, if its metadata does not say").optional(),
     }),
   ],

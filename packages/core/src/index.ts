@@ -68,4 +68,8 @@ export type {
   TokenExchangeFacts,
   TokenExchangeOptions,
 } from "./token-exchange.ts";
-export type { SignatureAlgorithm, TrustedIssuer } from "./trusted-issuer.ts";
+export {
+  SIGNATURE_ALGORITHMS,
+  type SignatureAlgorithm,
+  type TrustedIssuer,
+} from "./trusted-issuer.ts";

@@ -3,21 +3,8 @@ import { BehalfError } from "./errors.ts";
 import { issuerKeys, type IssuerKeys, type IssuerKeysOptions } from "./issuer-keys.ts";
 import { issuerUrl, secureUrl } from "./issuer-url.ts";
 
-/** Signature algorithms that a verifier can allow: asymmetric ones only. */
-export type SignatureAlgorithm =
-  | "RS256"
-  | "RS384"
-  | "RS512"
-  | "PS256"
-  | "PS384"
-  | "PS512"
-  | "ES256"
-  | "ES384"
-  | "ES512"
-  | "EdDSA"
-  | "Ed25519";
-
-const KNOWN: ReadonlySet<string> = new Set<SignatureAlgorithm>([
+/** Every signature algorithm that a verifier can allow: asymmetric ones only. */
+export const SIGNATURE_ALGORITHMS = [
   "RS256",
   "RS384",
   "RS512",
@@ -29,7 +16,12 @@ const KNOWN: ReadonlySet<string> = new Set<SignatureAlgorithm>([
   "ES512",
   "EdDSA",
   "Ed25519",
-]);
+] as const;
+
+/** One of {@link SIGNATURE_ALGORITHMS}. */
+export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number];
+
+const KNOWN: ReadonlySet<string> = new Set(SIGNATURE_ALGORITHMS);
 
 /** What the issuers that people use sign with: RS256 nearly everywhere, the others where chosen. */
 const DEFAULT_ALGORITHMS: readonly SignatureAlgorithm[] = ["RS256", "PS256", "ES256", "EdDSA"];
