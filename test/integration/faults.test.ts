@@ -1,6 +1,7 @@
-import { type LocalPostgres, startPostgres } from "@behalf/local";
+import type { LocalPostgres } from "@behalf/local";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
+import { embeddedPostgres } from "../support/embedded-postgres.ts";
 import { failure, until } from "../support/failure.ts";
 import { tcpProxy } from "../support/tcp-proxy.ts";
 import { makeWorld, type World } from "../support/world.ts";
@@ -10,7 +11,7 @@ let server: LocalPostgres;
 let world: World;
 beforeAll(async () => {
   // What was committed must survive the crash that the first test makes.
-  server = await startPostgres({ settings: { synchronous_commit: "on" } });
+  server = await embeddedPostgres({ settings: { synchronous_commit: "on" } });
   world = await makeWorld({ url: server.url });
 });
 afterAll(async () => {

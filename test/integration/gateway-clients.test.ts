@@ -9,7 +9,7 @@ import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/cli
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { startGateway, toolAnswer, type GatewayWorld } from "../support/gateway-world.ts";
-import { npmTool } from "../support/npm-tool.ts";
+import { npmTool } from "../support/npm-package.ts";
 import { makeWorld, type World } from "../support/world.ts";
 
 const TOOLS = ["query", "describe_tables", "whoami"];

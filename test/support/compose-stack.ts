@@ -13,12 +13,13 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { LOCAL_SIGN_IN, startPostgres, type LocalPostgres } from "@behalf/local";
+import { LOCAL_SIGN_IN, type LocalPostgres } from "@behalf/local";
 import pg from "pg";
 
 import { behalf, type BehalfRun } from "./behalf-command.ts";
 import { runCommand, type CommandRun } from "./command-run.ts";
 import { composeFile, dockerFolder } from "./compose-file.ts";
+import { embeddedPostgres } from "./embedded-postgres.ts";
 import { until } from "./failure.ts";
 import { installText } from "./kit-world.ts";
 
@@ -92,7 +93,7 @@ export async function startComposeStack(options: { poolSize: number }): Promise<
   stopAtEnd(provider);
   const [, issuer = ""] = await provider.printed(/the issuer is (\S+)/);
 
-  const postgres = await startPostgres({ database: "shop" });
+  const postgres = await embeddedPostgres({ database: "shop" });
   stack.defer(() => postgres.stop());
   const admin = new pg.Client({
     connectionString: postgres.url,

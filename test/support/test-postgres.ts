@@ -1,6 +1,6 @@
-import { startPostgres } from "@behalf/local";
 import pg from "pg";
 
+import { embeddedPostgres } from "./embedded-postgres.ts";
 import { postgresImage } from "./postgres-image.ts";
 
 export interface TestPostgres {
@@ -17,11 +17,16 @@ type Kind = TestPostgres["kind"];
  * Chooses the server: TEST_POSTGRES_URL, else a container where a Docker daemon answers, else the
  * embedded one. TEST_POSTGRES=url|container|embedded asks for one and fails where it cannot be had, so
  * that a run which is meant to prove the container path cannot fall back in silence.
+ * TEST_POSTGRES_VERSION=15|16|17|18 asks for an embedded one of that version.
  */
 export async function startTestPostgres(): Promise<TestPostgres> {
-  const wanted = process.env["TEST_POSTGRES"] as Kind | undefined;
+  const version = process.env["TEST_POSTGRES_VERSION"] || undefined;
+  const wanted = (process.env["TEST_POSTGRES"] ?? (version && "embedded")) as Kind | undefined;
   if (wanted !== undefined && !["url", "container", "embedded"].includes(wanted)) {
     throw new Error(`TEST_POSTGRES must be url, container or embedded, not ${wanted}`);
+  }
+  if (version !== undefined && wanted !== "embedded") {
+    throw new Error("TEST_POSTGRES_VERSION is for the embedded server: TEST_POSTGRES=embedded");
   }
   const url = process.env["TEST_POSTGRES_URL"] || undefined;
   if (wanted === "url" || (wanted === undefined && url !== undefined)) {
@@ -49,7 +54,7 @@ export async function startTestPostgres(): Promise<TestPostgres> {
 }
 
 async function embedded(): Promise<TestPostgres> {
-  const server = await startPostgres({ settings: { max_connections: "100" } });
+  const server = await embeddedPostgres({ settings: { max_connections: "100" } });
   return {
     url: server.url,
     kind: "embedded",
