@@ -35,6 +35,7 @@ it("gives a thief of all the gateway's secrets 0 rows, and with a human's token 
       `set behalf.seal = '${"0".repeat(64)}{"role": "${world.names.agent}", "exp": 99999999999, "claims": {"org_id": "acme"}}'`,
     );
     expect(await rowsOf("select * from orders")).toBe("ZB003");
+    await thief.query("reset behalf.seal");
     const forged = `bt1.${"0".repeat(64)}.{"key": 2, "login": "${world.names.gateway}", "role": "${world.names.agent}", "exp": 99999999999, "claims": {"iss": "${world.idp.issuer}", "sub": "alice", "org_id": "acme", "iat": 1}}`;
     await expect(
       thief.query("select * from behalf.start($1, $2, $3)", [forged, world.idp.issuer, "alice"]),

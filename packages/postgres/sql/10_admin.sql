@@ -234,18 +234,20 @@ as $$
   delete from behalf.revocations r where r.issuer = $1 and r.subject = $2
 $$;
 
--- New HMAC keys. Tickets of the last key but one stop working, so that a routine rotation disturbs nobody;
--- where a key may have leaked, rotate twice. Gateways then prove their humans again.
+-- New HMAC keys. Tickets and seals of the key before go on, so that a routine rotation disturbs nobody, not
+-- even a call between two of its statements. Where a key may have leaked, rotate twice: every ticket then
+-- ends, gateways prove their humans again, and a call under way is refused.
 create or replace function behalf.rotate_secrets() returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Two at once would each keep the key that the other one was to remove. Calls read on meanwhile.
+  lock table behalf.secrets in share row exclusive mode;
   perform behalf.new_secret('seal');
   perform behalf.new_secret('ticket');
   delete from behalf.secrets s
-  where (select count(*) from behalf.secrets newer where newer.purpose = s.purpose and newer.id > s.id)
-    >= case s.purpose when 'ticket' then 2 else 1 end;
+  where (select count(*) from behalf.secrets newer where newer.purpose = s.purpose and newer.id > s.id) >= 2;
 end
 $$;
 
