@@ -18,12 +18,16 @@ export function splitRow(text: string, columns: number): (string | null)[] {
   const row: (string | null)[] = [];
   const end = text.length - 1;
   let at = 1;
+  // Backslashes are rare: without one, a quoted column ends at the next quote that is not doubled.
+  const isPlain = !text.includes("\\");
   for (;;) {
     if (text[at] === '"') {
       let value = "";
       at += 1;
       let from = at;
       for (;;) {
+        const quote = isPlain ? text.indexOf('"', at) : -1;
+        if (quote !== -1) at = quote;
         const character = text[at];
         if (character === '"' || character === "\\") {
           value += text.slice(from, at);
