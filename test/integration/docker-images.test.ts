@@ -87,7 +87,7 @@ describe.skipIf(inject("postgresKind") !== "container")(
         });
         await client.connect();
         try {
-          const { rows } = await client.query("select problem from behalf.preflight(2)");
+          const { rows } = await client.query("select problem from behalf.preflight(3)");
           // The key synchronisation has not run.
           expect(rows).toEqual([{ problem: "no issuer has a key: see behalf.put_keys()" }]);
         } finally {

@@ -81,7 +81,7 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
         .sign(privateKey);
     const now = Math.floor(Date.now() / 1000);
     try {
-      expect((await gateway.query("select * from behalf.preflight(2)")).rows).toEqual([]);
+      expect((await gateway.query("select * from behalf.preflight(3)")).rows).toEqual([]);
       expect(await call(await token(now))).toBe("(10,Ann)");
 
       const write = async (text: string) => {
@@ -101,13 +101,13 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
       };
       expect(await write("update orders set id = id")).toBe("ZB005");
       await admin.query(await sqlOf("Install", 1));
-      expect((await gateway.query("select * from behalf.preflight(2)")).rows).toEqual([]);
+      expect((await gateway.query("select * from behalf.preflight(3)")).rows).toEqual([]);
       expect(await write("update orders set id = id")).toBe("1");
       login.username = "shop_statements";
       const statements = new pg.Client({ connectionString: login.href });
       await statements.connect();
       try {
-        expect((await statements.query("select * from behalf.preflight(2)")).rows).toEqual([]);
+        expect((await statements.query("select * from behalf.preflight(3)")).rows).toEqual([]);
       } finally {
         await statements.end();
       }

@@ -135,7 +135,7 @@ describe("objects in pg_temp", () => {
     const { rows } = await thief.query<{ fetch: string }>("select * from behalf.fetch(10, 1000)");
     expect(rows.map((row) => row.fetch)).toEqual(ROWS.alice);
     await thief.query("rollback");
-    await thief.query("select * from behalf.preflight(2)");
+    await thief.query("select * from behalf.preflight(3)");
     expect(seen).toEqual([]);
   });
 

@@ -144,7 +144,7 @@ describe("installing", () => {
       expect(results.filter((result) => result.status === "rejected")).toEqual([]);
     }
     for (const client of clients) {
-      expect((await client.query("select behalf.version() as v")).rows).toEqual([{ v: 2 }]);
+      expect((await client.query("select behalf.version() as v")).rows).toEqual([{ v: 3 }]);
       await uninstall(client);
     }
     expect(

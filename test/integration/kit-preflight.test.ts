@@ -264,8 +264,8 @@ describe("is content", () => {
 });
 
 it("says which version it is and which the adapter needs", async () => {
-  const { rows } = await gateway.query<{ problem: string }>("select * from behalf.preflight(3)");
-  expect(rows.map((row) => row.problem).join()).toContain("has version 2, the adapter needs 3");
+  const { rows } = await gateway.query<{ problem: string }>("select * from behalf.preflight(4)");
+  expect(rows.map((row) => row.problem).join()).toContain("has version 3, the adapter needs 4");
 });
 
 describe("what the kit refuses to prepare", () => {

@@ -323,6 +323,6 @@ export async function onServer(statement: string): Promise<void> {
 
 /** What preflight says to this login. */
 export async function problems(gateway: pg.Client): Promise<string[]> {
-  const { rows } = await gateway.query<{ problem: string }>("select * from behalf.preflight(2)");
+  const { rows } = await gateway.query<{ problem: string }>("select * from behalf.preflight(3)");
   return rows.map((row) => row.problem);
 }

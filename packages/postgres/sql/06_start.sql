@@ -20,7 +20,9 @@ create or replace function behalf.start(
   -- What agents' texts read as, write as, and what an author's statements run as; null where they may not.
   out role name,
   out write_role name,
-  out statement_role name
+  out statement_role name,
+  -- The search_path of an author's statements. An agent's text gets it from its sandbox.
+  out path text
 )
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -28,35 +30,43 @@ as $$
 declare
   octets bytea := convert_to(proof, 'UTF8');
   body bytea := substr(octets, 70);
-  keys record;
+  ticket_inner bytea;
+  ticket_outer bytea;
+  seal_inner bytea;
+  seal_outer bytea;
+  not_before timestamptz;
   payload jsonb;
   done text;
 begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    perform behalf.refuse_old_snapshot();
-  end if;
-  if current_setting('behalf.seal', true) <> '' and behalf.sealed() is not null then
-    perform behalf.refuse('ZB003', 'started', 'a human is sealed in this transaction already', 'One transaction serves one human: end it first.');
+  -- One condition, because each costs 1 us: PL/pgSQL sets every expression up anew in each transaction.
+  if current_setting('transaction_isolation') <> 'read committed' or current_setting('behalf.seal', true) <> '' then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform behalf.refuse_old_snapshot();
+    end if;
+    if behalf.sealed() is not null then
+      perform behalf.refuse('ZB003', 'started', 'a human is sealed in this transaction already', 'One transaction serves one human: end it first.');
+    end if;
   end if;
 
-  select t.inner_block as ticket_inner, t.outer_block as ticket_outer, s.inner_block as seal_inner, s.outer_block as seal_outer,
-    (select r.not_before from behalf.revocations r where r.issuer = for_issuer and r.subject = for_subject) as not_before
-  into strict keys
-  from (select * from behalf.secrets where purpose = 'ticket' order by id desc limit 1) t,
-    (select * from behalf.secrets where purpose = 'seal' order by id desc limit 1) s;
+  -- Two look-ups and no join, into scalars and no record: 4 us and 3 us less.
+  select s.inner_block, s.outer_block into strict ticket_inner, ticket_outer
+  from behalf.secrets s where s.purpose = 'ticket' order by s.id desc limit 1;
+  select s.inner_block, s.outer_block,
+    (select r.not_before from behalf.revocations r where r.issuer = for_issuer and r.subject = for_subject)
+  into strict seal_inner, seal_outer, not_before
+  from behalf.secrets s where s.purpose = 'seal' order by s.id desc limit 1;
 
-  -- The way that nearly every call takes: a ticket of the newest key, looked at in one expression. 21 us
-  -- less than step by step, because PL/pgSQL sets every expression up anew in each transaction. Keys pass
-  -- through simple expressions only: see 03_hmac.sql.
+  -- The way that nearly every call takes: a ticket of the newest key, looked at in one expression, 21 us less
+  -- than step by step. Keys pass through simple expressions only: see 03_hmac.sql.
   if octet_length(proof) <= 65536 and left(proof, 4) = 'bt1.' and (
        sha256(substr(octets, 5, 64)) = sha256(convert_to(encode(
-         sha256(keys.ticket_outer || sha256(keys.ticket_inner || body)), 'hex'), 'UTF8'))) is true then
+         sha256(ticket_outer || sha256(ticket_inner || body)), 'hex'), 'UTF8'))) is true then
     payload := convert_from(body, 'UTF8')::jsonb;
   end if;
   if (payload ->> 'login' = session_user
       and (payload ->> 'exp')::numeric > extract(epoch from clock_timestamp())
       and payload -> 'claims' ->> 'iss' = for_issuer and payload -> 'claims' ->> 'sub' = for_subject
-      and (keys.not_before is null or (payload -> 'claims' ->> 'iat')::numeric > extract(epoch from keys.not_before))) is not true then
+      and (not_before is null or (payload -> 'claims' ->> 'iat')::numeric > extract(epoch from not_before))) is not true then
     -- Everything else: a token, a ticket of the key before, and whatever must be refused, with its reason.
     if left(proof, 4) = 'bt1.' then
       payload := behalf.read_ticket(proof);
@@ -77,19 +87,16 @@ begin
     body := convert_to(payload::text, 'UTF8');
   end if;
 
-  -- Assignments and no PERFORM, for the same reason.
-  done := set_config('behalf.seal', encode(sha256(keys.seal_outer || sha256(keys.seal_inner
-    || int4send(pg_backend_pid()) || timestamptz_send(now()) || body)), 'hex') || convert_from(body, 'UTF8'), true);
-  if call_id is not null then
-    done := set_config('application_name', 'behalf/' || call_id, true);
-  end if;
-  if timeout_ms is not null then
-    done := set_config('statement_timeout', greatest(timeout_ms, 1)::text, true);
-  end if;
+  -- An assignment and no PERFORM, for the same reason.
+  done := set_config('behalf.seal', encode(sha256(seal_outer || sha256(seal_inner
+    || int4send(pg_backend_pid()) || timestamptz_send(now()) || body)), 'hex') || convert_from(body, 'UTF8'), true)
+    || case when call_id is not null then set_config('application_name', 'behalf/' || call_id, true) end
+    || case when timeout_ms is not null then set_config('statement_timeout', greatest(timeout_ms, 1)::text, true) end;
   expires_at := (payload ->> 'exp')::double precision;
   role := payload ->> 'role';
   write_role := payload ->> 'write';
   statement_role := payload ->> 'statement';
+  path := payload ->> 'path';
 end
 $$;
 
@@ -123,11 +130,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   payload jsonb := behalf.sealed();
+  withdrawn timestamptz;
 begin
   if payload ->> 'role' is null then
     perform behalf.refuse('ZB003', 'not_started', 'no human in this transaction', 'Call behalf.start() first.');
   end if;
-  if behalf.revoked(payload) then
+  -- Not revoked(): every step of every call comes by here, and that is 12 us more.
+  select r.not_before into withdrawn from behalf.revocations r
+  where r.issuer = payload -> 'claims' ->> 'iss' and r.subject = payload -> 'claims' ->> 'sub';
+  if withdrawn is not null and behalf.revoked(payload) then
     perform behalf.refuse_revoked();
   end if;
   return payload;
@@ -169,24 +180,25 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   octets bytea := convert_to(current_setting('behalf.seal', true), 'UTF8');
-  key record;
+  inner_key bytea;
+  outer_key bytea;
   payload jsonb;
 begin
   if octets is null or octets = '' then
     return null;
   end if;
-  select s.inner_block, s.outer_block into strict key from behalf.secrets s
+  select s.inner_block, s.outer_block into strict inner_key, outer_key from behalf.secrets s
   where s.purpose = 'seal' order by s.id desc limit 1;
   -- Hashed before they are compared, so that the time of the comparison says nothing about the MAC.
   if (sha256(substr(octets, 1, 64)) = sha256(convert_to(encode(
-       sha256(key.outer_block || sha256(key.inner_block
+       sha256(outer_key || sha256(inner_key
          || int4send(pg_backend_pid()) || timestamptz_send(now()) || substr(octets, 65))),
        'hex'), 'UTF8'))) is not true then
     -- Or made with the key before: rotate_secrets() may commit between two statements of one call.
-    select s.inner_block, s.outer_block into key from behalf.secrets s
+    select s.inner_block, s.outer_block into inner_key, outer_key from behalf.secrets s
     where s.purpose = 'seal' order by s.id desc offset 1 limit 1;
     if (sha256(substr(octets, 1, 64)) = sha256(convert_to(encode(
-         sha256(key.outer_block || sha256(key.inner_block
+         sha256(outer_key || sha256(inner_key
            || int4send(pg_backend_pid()) || timestamptz_send(now()) || substr(octets, 65))),
          'hex'), 'UTF8'))) is not true then
       perform behalf.refuse('ZB003', 'seal', 'the seal of this transaction is not, or no longer, one of this database', 'Begin the call anew.');

@@ -96,7 +96,7 @@ $$;
 
 create or replace function behalf.version() returns integer
 language sql immutable parallel safe
-return 2;
+return 3;
 
 create or replace function behalf.preflight(wanted_version integer) returns table (problem text)
 language sql stable security definer

@@ -34,6 +34,8 @@ export function modeOf(input: string | Statement): Mode {
 
 /** One input, ready to be sent inside a transaction in which the human was proved. */
 export interface Sending {
+  /** What stands before the steps where the human was proved by an earlier batch of the transaction. */
+  readonly again: readonly Step[];
   readonly steps: StepsOf;
   /** Reads what these steps brought. */
   read(results: readonly StepResult[], typeParser: TypeParser): PageResult;
@@ -43,6 +45,7 @@ export function sending(input: string | Statement, access: "read" | "write", pag
   if (isStatement(input)) return statementSending(input, page);
   const run = access === "write" ? write : read;
   return {
+    again: [],
     // One row more shows that there are more.
     steps: () => [run(input, page.maxRows + 1, page.maxBytes)],
     read([ran], typeParser) {
@@ -77,8 +80,10 @@ export function readAnswer(
 
 function statementSending(input: Statement, page: Page): Sending {
   return {
-    steps: (role) => [assume, statementStep(input, page.maxRows + 1, role)],
-    read([, ran], typeParser) {
+    // Asks also whether the human is still welcome.
+    again: [assume],
+    steps: (role) => [statementStep(input, page.maxRows + 1, role)],
+    read([ran], typeParser) {
       const fields = ran?.fields ?? [];
       const result = readPage(fields, ran?.rows ?? [], plainReader(fields, typeParser), page);
       const affectedRows = affectedBy(ran?.tag ?? "");

@@ -4,7 +4,7 @@ import type { Connection } from "./postgres-connection.ts";
 import { isServerError } from "./postgres-errors.ts";
 
 /** The version of the in-database kit that this adapter speaks to. */
-export const KIT_VERSION = 2;
+export const KIT_VERSION = 3;
 
 /** Asks what stands in the way of a safe call; its parameter is {@link KIT_VERSION}. */
 export const PREFLIGHT = "select problem from behalf.preflight($1::pg_catalog.int4)";

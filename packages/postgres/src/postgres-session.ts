@@ -97,16 +97,15 @@ export function postgresSession(
     const sent = sending(input, access, page);
     // Armed each time: a statement may have changed the timeout for the next one.
     const timeout = arm(Math.min(call.clock.serverMs(), page.deadlineMs));
-    const steps: StepsOf = (role) => [
-      timeout,
-      ...sent.steps(role),
-      ...(mode === "sandbox" ? [closeCursor] : []),
-    ];
+    const close = mode === "sandbox" ? [closeCursor] : [];
+    const steps: StepsOf = (role) => [timeout, ...sent.steps(role), ...close];
     let results;
     if (proved === null) {
       ({ rest: results, ...proved } = await startCall(connection, human, steps));
     } else {
-      results = await connection.send(steps(proved.statementRole));
+      const { again } = sent;
+      results = await connection.send([...again, ...steps(proved.statementRole)]);
+      results = results.slice(again.length);
     }
     const answer = readAnswer(
       sent,

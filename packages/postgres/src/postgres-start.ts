@@ -5,7 +5,7 @@ import type { CallClock } from "./postgres-clock.ts";
 import type { Connection } from "./postgres-connection.ts";
 import { isStaleTicket } from "./postgres-errors.ts";
 import type { Mode } from "./postgres-mode.ts";
-import { backendStart, begin, rollback, start } from "./postgres-steps.ts";
+import { backendStart, begin, rollback, start, startStatement } from "./postgres-steps.ts";
 import type { Tickets } from "./postgres-tickets.ts";
 
 /** What one call of one human needs at the database. */
@@ -55,9 +55,10 @@ export async function startCall(
           exp: task.expiresAtMs / 1000,
           authorization_details: task.authorizationDetails,
         });
+  const prove = call.mode === "statement" ? startStatement : start;
   const head: Step[] = [
     begin(call.access),
-    start({
+    prove({
       proof: proof.secret.reveal(),
       callId: call.callId,
       timeoutMs: clock.serverMs(),

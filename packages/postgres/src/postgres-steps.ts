@@ -6,6 +6,27 @@ import type { TextStep } from "./postgres-batch.ts";
 /** The portal that `behalf.read`, `behalf.open` and `behalf.write` make. It must never be fetched from by the login itself. */
 const PORTAL = "behalf_cursor";
 
+/**
+ * What the meaning of a statement must not depend on, beside `search_path`. Mostly the session has it anyway:
+ * to compare all of it costs 7 us, to set it 18.
+ */
+const PINNED: readonly (readonly [string, string])[] = [
+  ["TimeZone", "UTC"],
+  ["DateStyle", "ISO, MDY"],
+  ["IntervalStyle", "postgres"],
+  ["extra_float_digits", "1"],
+  ["bytea_output", "hex"],
+  ["xmlbinary", "base64"],
+  ["lc_monetary", "C"],
+  ["lc_numeric", "C"],
+  ["lc_time", "C"],
+  ["xmloption", "content"],
+  ["transform_null_equals", "off"],
+  ["array_nulls", "on"],
+  ["standard_conforming_strings", "on"],
+  ["client_encoding", "UTF8"],
+];
+
 // Types are qualified, too: behind a PgBouncer that shares server connections, another client of the same
 // login could plant a domain pg_temp.jsonb, whose check would run inside this human's transaction.
 
@@ -71,25 +92,53 @@ const discard: readonly TextStep[] = [
   { name: "behalf_unlisten", text: "unlisten *" },
 ];
 
-/**
- * Proves the human to the database; with a token, the new ticket comes back. The database refuses a proof
- * of anybody but `issuer` and `subject`, so that a mix-up of credentials can show nobody's rows.
- */
-export function start(call: {
+/** The expressions that make the session the role's, as one text that nobody reads. */
+function becoming(role: string, path: string): string {
+  const set = (name: string, value: string) => `pg_catalog.set_config('${name}', ${value}, true)`;
+  const isSet = PINNED.map(([name, value]) => `pg_catalog.current_setting('${name}') = '${value}'`);
+  const pins = PINNED.map(([name, value]) => set(name, `'${value}'`));
+  return (
+    `${set("role", role)} || ${set("search_path", path)}` +
+    ` || case when ${isSet.join(" and ")} then '' else ${pins.join(" || ")} end`
+  );
+}
+
+/** What a proof is shown for. */
+interface Proof {
   readonly proof: string;
   readonly callId: string;
   readonly timeoutMs: number;
   readonly task: string | null;
   readonly issuer: string;
   readonly subject: string;
-}): TextStep {
+}
+
+const STARTED =
+  "s.ticket, s.expires_at, s.role, s.write_role, s.statement_role, pg_catalog.pg_backend_pid()";
+const START = "behalf.start($1, $2, $3, $4, $5::pg_catalog.int4, $6::pg_catalog.jsonb) s";
+const START_ALONE = `select ${STARTED} from ${START}`;
+/** A ticket of a login for statements always names the role. */
+const START_STATEMENT = `select ${STARTED}, ${becoming("s.statement_role", "s.path")} from ${START}`;
+
+/**
+ * Proves the human to the database; with a token, the new ticket comes back. The database refuses a proof
+ * of anybody but `issuer` and `subject`, so that a mix-up of credentials can show nobody's rows.
+ */
+export function start(call: Proof): TextStep {
   return {
     name: "behalf_start",
-    text:
-      "select ticket, expires_at, role, write_role, statement_role, pg_catalog.pg_backend_pid()" +
-      " from behalf.start($1, $2, $3, $4, $5::pg_catalog.int4, $6::pg_catalog.jsonb)",
-    values: [call.proof, call.issuer, call.subject, call.callId, String(call.timeoutMs), call.task],
+    text: START_ALONE,
+    values: proofValues(call),
   };
+}
+
+/** The same, and becomes the statement role in the same statement: 60 us less than {@link assume} after it. */
+export function startStatement(call: Proof): TextStep {
+  return { name: "behalf_start_statement", text: START_STATEMENT, values: proofValues(call) };
+}
+
+function proofValues(call: Proof): readonly (string | null)[] {
+  return [call.proof, call.issuer, call.subject, call.callId, String(call.timeoutMs), call.task];
 }
 
 /** When this backend started: with its process id it names a session for good. */
@@ -159,17 +208,7 @@ export const closeCursor: TextStep = { name: "behalf_close", text: `close ${PORT
  */
 export const assume: TextStep = {
   name: "behalf_assume",
-  text:
-    "select pg_catalog.set_config('role', s.role, true), pg_catalog.set_config('search_path', s.path, true)," +
-    " pg_catalog.set_config('TimeZone', 'UTC', true), pg_catalog.set_config('DateStyle', 'ISO, MDY', true)," +
-    " pg_catalog.set_config('IntervalStyle', 'postgres', true), pg_catalog.set_config('extra_float_digits', '1', true)," +
-    " pg_catalog.set_config('bytea_output', 'hex', true), pg_catalog.set_config('xmlbinary', 'base64', true)," +
-    " pg_catalog.set_config('lc_monetary', 'C', true), pg_catalog.set_config('lc_numeric', 'C', true)," +
-    " pg_catalog.set_config('lc_time', 'C', true), pg_catalog.set_config('xmloption', 'content', true)," +
-    " pg_catalog.set_config('transform_null_equals', 'off', true), pg_catalog.set_config('array_nulls', 'on', true)," +
-    " pg_catalog.set_config('standard_conforming_strings', 'on', true)," +
-    " pg_catalog.set_config('client_encoding', 'UTF8', true)" +
-    " from behalf.statement() s",
+  text: `select ${becoming("s.role", "s.path")} from behalf.statement() s`,
 };
 
 /** Asks, without becoming anybody, whether the human may go on: expiry and revocation. */

@@ -14,7 +14,7 @@ import {
   typeParserOf,
 } from "./postgres-page.ts";
 import { type HumanCall, startCall, type Started } from "./postgres-start.ts";
-import { arm, assume, checkStatement, fetch, open } from "./postgres-steps.ts";
+import { arm, checkStatement, fetch, open } from "./postgres-steps.ts";
 
 /** What one page holds at most, about: large enough that a round trip costs little, small enough to hold. */
 const PAGE_BYTES = 262_144;
@@ -119,13 +119,10 @@ function textSource(text: string): Source {
 
 function statementSource(statement: Statement): Source {
   return {
-    first: (rows, _maxBytes, role) => [
-      assume,
-      { ...statementStep(statement, rows, role), portal: PORTAL },
-    ],
+    first: (rows, _maxBytes, role) => [{ ...statementStep(statement, rows, role), portal: PORTAL }],
     // The sandbox asks for itself whether the human may go on; a portal does not.
     more: (rows) => [checkStatement, { portal: PORTAL, rows }],
-    fields: ([, ran]) => ran?.fields ?? [],
+    fields: ([ran]) => ran?.fields ?? [],
     rows: lastOf,
     reader: plainReader,
     // A portal that has more is suspended and says nothing.
