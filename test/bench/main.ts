@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<readonly F
   neighbours: () => import("./neighbours.ts"),
   records: () => import("./records.ts"),
   gateway: () => import("./gateway.ts"),
+  postgres: () => import("./postgres.ts"),
 };
 
 const usage = `usage: npm run bench -- NAME [--json FILE]
