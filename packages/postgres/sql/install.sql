@@ -13,6 +13,7 @@ begin;
 \ir 08_write.sql
 \ir 09_statement.sql
 \ir 10_admin.sql
+\ir 11_compatibility.sql
 \ir 11_preflight.sql
 \ir 99_grants.sql
 commit;
