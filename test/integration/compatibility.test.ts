@@ -429,6 +429,18 @@ describe("what a text cannot do", () => {
     }
   });
 
+  it("become Bob by way of a login that was renamed or that nobody lists any more", async () => {
+    const text = forging("select 'projects ' || id as line from projects");
+    await admin.query("delete from behalf.gateways where login = 'compat_gateway'");
+    await onServer("alter role compat_gateway rename to compat_renamed");
+    try {
+      expect(await asAgent("alice", text)).toEqual(["projects 1"]);
+    } finally {
+      await onServer("alter role compat_renamed rename to compat_gateway");
+      await admin.query("select behalf.add_gateway('compat_gateway')");
+    }
+  });
+
   it("nor can a thief of the statement login, nor an agent role without a human", async () => {
     await admin.query(`create policy agents on todos to behalf_agents using ((select auth.uid()) = user_id);
       grant select on todos to clerk_statements`);

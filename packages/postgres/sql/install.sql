@@ -1,4 +1,5 @@
--- Installs the kit, or brings an older one up to date. Run it with psql as a superuser:
+-- Installs the kit, or brings an older one up to date. Run it with psql as a superuser, or as a login that
+-- owns the database and has CREATEROLE:
 --   psql -v ON_ERROR_STOP=1 -f install.sql
 -- It is one transaction and may be run again at any time; keys, roles and settings stay as they are.
 \set ON_ERROR_STOP on
