@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 
 import type pg from "pg";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 
 import {
   AUDIENCE,
@@ -429,6 +429,38 @@ describe("what a text cannot do", () => {
     }
   });
 
+  it("nor can a thief of the gateway's login move the search_path of what a policy calls, which preflight asks for", async () => {
+    // Even where no agent's text can call set_config: the thief fetches from the cursor himself.
+    await admin.query("revoke execute on function set_config(text, text, boolean) from public");
+    await admin.query("grant execute on function set_config(text, text, boolean) to behalf_owner");
+    const steal = async () => {
+      await using thief = await connect({ database, user: "compat_gateway", password: "x" });
+      await thief.query(
+        "create temp table members as select 2 as project_id, $1::uuid as user_id",
+        [ALICE],
+      );
+      await thief.query("grant select on members to public");
+      await thief.query("begin read only");
+      await start(thief, token("alice"), { subject: ALICE });
+      await thief.query("select behalf.open('select id from projects')");
+      await thief.query("select behalf.fetch(1, 1000)");
+      const { rows } = await thief.query<{ id: number }>("fetch all from behalf_cursor");
+      return rows.map((row) => row.id);
+    };
+    try {
+      expect(await steal()).toEqual([]);
+      await admin.query(`create or replace function is_member(project int) returns boolean language plpgsql stable security definer as $$
+        begin return exists (select from members m where m.project_id = project and m.user_id = (select auth.uid())); end $$`);
+      expect(await steal()).toEqual([2]);
+      expect((await problems(gateway)).join("\n")).toContain(
+        "calls public.is_member(integer), which finds names by the search_path",
+      );
+    } finally {
+      await admin.query(IS_MEMBER);
+      await admin.query("grant execute on function set_config(text, text, boolean) to public");
+    }
+  });
+
   it("become Bob by way of a login that was renamed or that nobody lists any more", async () => {
     const text = forging("select 'projects ' || id as line from projects");
     await admin.query("delete from behalf.gateways where login = 'compat_gateway'");
@@ -477,6 +509,46 @@ describe("what a text cannot do", () => {
     await admin.query(
       "select behalf.adopt_auth(); drop policy agents on todos; revoke select on todos from clerk_statements",
     );
+  });
+});
+
+describe("a statement role and the policies `to authenticated`", () => {
+  const becomes = async () => {
+    await statements.query("begin");
+    try {
+      await statements.query("set local role clerk_statements; set local role authenticated");
+      return "became it";
+    } catch (error) {
+      return (error as pg.DatabaseError).code;
+    } finally {
+      await statements.query("rollback");
+    }
+  };
+  const said = async () => (await problems(statements)).join("\n");
+  afterEach(() => admin.query("revoke authenticated from clerk_statements"));
+
+  it("cannot be had by a membership through which its login becomes that role", async () => {
+    await admin.query("grant authenticated to clerk_statements");
+    expect(await said()).toContain("it can become authenticated by way of its statement roles");
+    expect(await becomes()).toBe("became it");
+  });
+
+  it("can be had from 16 on by one that only inherits", async ({ skip }) => {
+    const { rows } = await admin.query<{ old: boolean }>(
+      "select current_setting('server_version_num')::int < 160000 as old",
+    );
+    skip(rows[0]?.old === true, "PostgreSQL 15 has no such membership");
+    await admin.query("grant authenticated to clerk_statements with inherit true, set false");
+    expect(await said()).toBe("");
+    expect(await becomes()).toBe("42501");
+    await statements.query("begin");
+    await start(statements, token("alice"), { subject: ALICE });
+    await statements.query("set local role clerk_statements");
+    expect((await statements.query("select id from todos")).rows).toEqual([{ id: 1 }]);
+    await statements.query("rollback");
+    // Who administers the membership could give itself the rest.
+    await admin.query("grant authenticated to clerk_statements with admin true");
+    expect(await said()).toContain("it can become authenticated");
   });
 });
 
@@ -590,6 +662,10 @@ describe("adoption", () => {
   });
 
   it("is refused where there is nothing, or something that it cannot keep", async () => {
+    await admin.query("grant usage on schema behalf to authenticated");
+    const refused = await refusal(admin.query("select behalf.adopt_auth()"));
+    await admin.query(refused.hint as string);
+    expect(refused.message).toContain("authenticated has a right to the schema behalf");
     await admin.query("create schema other");
     expect(await refusal(admin.query("select behalf.adopt_auth('other')"))).toMatchObject({
       code: "ZB007",

@@ -94,7 +94,18 @@ declare
   sealed text;
   otherwise text;
   target text;
+  stranger text;
 begin
+  select coalesce(quote_ident(r.rolname), 'public') into stranger
+  from pg_namespace n cross join aclexplode(n.nspacl) x left join pg_roles r on r.oid = x.grantee
+  where n.nspname = 'behalf' and x.privilege_type = 'USAGE' and r.rolname is distinct from 'behalf_owner'
+    and r.rolname is distinct from 'behalf_agents' and r.rolname is distinct from 'behalf_keysync'
+    and not exists (select from behalf.gateways g where g.login = r.rolname)
+  limit 1;
+  if stranger is not null then
+    perform behalf.refuse('ZB007', 'adopt', format('%s has a right to the schema behalf, and would count as an agent', stranger),
+      format('revoke usage on schema behalf from %s', stranger));
+  end if;
   for item in
     select f.oid, f.proname as name, format_type(f.prorettype, null) as type, f.prosecdef, f.proretset, f.provolatile,
       f.procost, case f.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end as parallel
