@@ -288,38 +288,49 @@ as $$
 declare
   readers oid[];
 begin
-  -- Functions that read such a setting, and functions that name one of these: a body is only text.
+  -- Functions and views that read such a setting, and those that name one of them: a body is only text.
   with recursive bodies as materialized (
-    select f.oid, lower(f.proname) as name,
-      regexp_replace(lower(coalesce(pg_get_function_sqlbody(f.oid), f.prosrc)), '\mbehalf_auth"?\s*\.\s*"?\w+', '', 'g') as body
+    select f.oid, lower(f.proname) as name, '"?\s*\(' as called,
+      regexp_replace(lower(coalesce(pg_get_function_sqlbody(f.oid), f.prosrc)), '\mbehalf_auth"?\s*\.\s*"?(?!original_)\w+', '', 'g') as body
     from pg_proc f join pg_namespace n on n.oid = f.pronamespace join pg_language l on l.oid = f.prolang
     where l.lanname not in ('c', 'internal')
-      and n.nspname not in ('pg_catalog', 'information_schema', 'behalf', 'behalf_sandbox', 'behalf_auth')
+      and (n.nspname not in ('pg_catalog', 'information_schema', 'behalf', 'behalf_sandbox', 'behalf_auth')
+        or n.nspname = 'behalf_auth' and f.proname like 'original\_%')
+      and not exists (
+        select from behalf.adopted a
+        where a.schema = n.nspname and a.name = f.proname and f.pronargs = 0 and behalf.dispatches(f.oid))
+    union all
+    select c.oid, lower(c.relname), '\M',
+      regexp_replace(lower(pg_get_viewdef(c.oid)), '\mbehalf_auth"?\s*\.\s*"?(?!original_)\w+', '', 'g')
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'v' and n.nspname not in ('pg_catalog', 'information_schema')
   ), found as (
-    select b.oid, b.name from bodies b where b.body ~ behalf.setting_pattern()
+    select b.oid, b.name, b.called from bodies b where b.body ~ behalf.setting_pattern()
     union
-    select b.oid, b.name from bodies b join found f
-      on strpos(b.body, f.name) > 0 and b.body ~ ('(^|[^\w$])' || regexp_replace(f.name, '(\W)', '\\\1', 'g') || '"?\s*\(')
+    select b.oid, b.name, b.called from bodies b join found f
+      on strpos(b.body, f.name) > 0 and b.body ~ ('(^|[^\w$])' || regexp_replace(f.name, '(\W)', '\\\1', 'g') || f.called)
   )
   select array_agg(f.oid) into readers from found f;
 
   return query
+  with reached as (
+    select p.* from behalf.applying_policies() p
+    where exists (select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+      where has_any_column_privilege(r.oid, p.relation, 'select, insert, update') or has_table_privilege(r.oid, p.relation, 'delete'))
+  )
   select format('policy %I on %s reads a setting that agents'' texts can set, and so be anybody: select * from behalf.rewrite_policies(%L)',
     p.policy, p.relation, p.relation)
-  from behalf.applying_policies() p
+  from reached p
   where concat_ws(' ', p.using_text, p.check_text) ~ behalf.setting_pattern()
-    and exists (select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
-      where has_any_column_privilege(r.oid, p.relation, 'select, insert, update') or has_table_privilege(r.oid, p.relation, 'delete'))
   union all
-  select distinct format('policy %I on %s calls %s, which reads a setting that agents'' texts can set, and so be anybody: '
-    'see behalf.adopt_auth(), or let the function call behalf_auth.current_setting', p.policy, p.relation, d.refobjid::regprocedure)
-  from behalf.applying_policies() p
-  join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.id and d.refclassid = 'pg_proc'::regclass and d.refobjid = any (readers)
-  where exists (select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
-      where has_any_column_privilege(r.oid, p.relation, 'select, insert, update') or has_table_privilege(r.oid, p.relation, 'delete'))
+  select distinct format('policy %I on %s rests on %s, which reads a setting that agents'' texts can set, and so be anybody: '
+    'see behalf.adopt_auth(), or let it call behalf_auth.current_setting', p.policy, p.relation, pg_describe_object(d.refclassid, d.refobjid, 0))
+  from reached p
+  join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.id
+    and d.refclassid in ('pg_proc'::regclass, 'pg_class'::regclass) and d.refobjid = any (readers)
   union all
   select format('agent role %I may execute %s, which has its owner''s rights and reads a setting that agents'' texts can set: '
-    'see behalf.adopt_auth(), or let the function call behalf_auth.current_setting', r.rolname, f.oid::regprocedure)
+    'revoke that, see behalf.adopt_auth(), or let it call behalf_auth.current_setting', r.rolname, f.oid::regprocedure)
   from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   join pg_proc f on f.oid = any (readers) and f.prosecdef
     and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
