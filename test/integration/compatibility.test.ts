@@ -662,6 +662,26 @@ describe("adoption", () => {
     expect(text).not.toContain("auth.uid()");
   });
 
+  it("lets everybody execute what the application calls, and nothing else of the kit", async () => {
+    const { rows } = await admin.query<{ name: string; owner: string; everybody: boolean }>(`
+      select f.proname as name, f.proowner::regrole::text as owner, has_function_privilege('anon', f.oid, 'execute') as everybody
+      from pg_proc f where f.pronamespace = 'behalf_auth'::regnamespace order by 1`);
+    expect(rows.map((row) => row.name)).toEqual([
+      "claims",
+      "current_setting",
+      "for_agent",
+      "original_email",
+      "original_jwt",
+      "original_role",
+      "original_uid",
+      "request_setting",
+    ]);
+    expect(rows.every((row) => row.owner === "behalf_owner" && row.everybody)).toBe(true);
+    expect((await refusal(asRequest("authenticated", {}, "select behalf.claims()"))).code).toBe(
+      "42501",
+    );
+  });
+
   it("can take another claim for the subject, and a role for tokens without one", async () => {
     await admin.query(
       "select behalf.adopt_auth(subject_claim => 'supabase_uid', default_role => 'authenticated')",
