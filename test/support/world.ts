@@ -30,7 +30,7 @@ export type Human = keyof typeof HUMANS;
 
 /** A database with the kit, an issuer, a gateway, and orders of four organisations. */
 export interface World extends AsyncDisposable {
-  /** A superuser's connection to the world's own database. */
+  /** A superuser's connection to the world's own database, or the DBA's. */
   readonly admin: pg.Client;
   readonly idp: LocalOpenIdProvider;
   readonly records: MemorySink;
@@ -77,6 +77,8 @@ export interface WorldOptions {
   /** Orders for each organisation. Default is `100`. */
   readonly orders?: number;
   readonly accessTokenTtlSeconds?: number;
+  /** A login that owns the world's database, installs the kit and is its DBA. Default is the superuser. */
+  readonly dba?: { readonly user: string; readonly password: string };
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -133,7 +135,8 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     }
   };
   // UTF8 whatever the cluster was made with: a stand-in may be SQL_ASCII, which converts nothing.
-  await onServer([`create database ${names.database} encoding 'UTF8' template template0`]);
+  const owner = options.dba === undefined ? "" : ` owner ${options.dba.user}`;
+  await onServer([`create database ${names.database}${owner} encoding 'UTF8' template template0`]);
   stack.defer(() =>
     onServer([
       `drop database if exists ${names.database} with (force)`,
@@ -150,12 +153,18 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
 
   const databaseUrl = new URL(options.url);
   databaseUrl.pathname = `/${names.database}`;
-  const admin = new pg.Client({ connectionString: databaseUrl.href });
+  const adminUrl = new URL(databaseUrl);
+  if (options.dba !== undefined) {
+    adminUrl.username = options.dba.user;
+    adminUrl.password = options.dba.password;
+  }
+  const admin = new pg.Client({ connectionString: adminUrl.href });
   // The force of `drop database` ends it in fault tests.
   admin.on("error", () => {});
   await admin.connect();
   stack.defer(() => admin.end());
   await installKit(admin);
+  if (options.dba !== undefined) await admin.query("grant behalf_owner to current_user");
   await admin.query(`
     create role ${names.gateway} login noinherit password '${passwords.gateway}';
     create role ${names.statementGateway} login noinherit password '${passwords.statementGateway}';
@@ -196,6 +205,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     select behalf.add_gateway('${names.gateway}', writes => true);
     select behalf.add_statement_gateway('${names.statementGateway}');
   `);
+  if (options.dba !== undefined) await admin.query("revoke behalf_owner from current_user");
 
   const url: World["url"] = (login, address) => {
     const result = new URL(databaseUrl);

@@ -47,22 +47,25 @@ $$;
 
 create schema if not exists behalf authorization behalf_owner;
 create schema if not exists behalf_sandbox authorization behalf_owner;
+create schema if not exists behalf_auth authorization behalf_owner;
 
 do $$
 begin
   if exists (
     select from pg_catalog.pg_namespace n
-    where n.nspname in ('behalf', 'behalf_sandbox')
+    where n.nspname in ('behalf', 'behalf_sandbox', 'behalf_auth')
       and n.nspowner <> (select oid from pg_catalog.pg_roles where rolname = 'behalf_owner')
   ) then
-    raise exception 'behalf: a schema named behalf or behalf_sandbox exists and belongs to somebody else'
-      using hint = 'The kit needs these two names. Rename the schema that is there.';
+    raise exception 'behalf: a schema named behalf, behalf_sandbox or behalf_auth exists and belongs to somebody else'
+      using hint = 'The kit needs these three names. Rename the schema that is there.';
   end if;
 end
 $$;
 
 revoke all on schema behalf, behalf_sandbox from public;
 grant usage on schema behalf to behalf_agents, behalf_keysync;
+-- Policies and functions of the application call what is in there, whoever uses them: see 11_compatibility.sql.
+grant usage on schema behalf_auth to public;
 
 -- The following files run as the owner, in the same transaction: nothing of the kit belongs to who installs it.
 -- A later version that changes the parameters or the result of a function drops the old form in the file

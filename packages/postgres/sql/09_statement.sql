@@ -25,13 +25,17 @@ begin
 end
 $$;
 
--- Roles that `from_role` can become with SET ROLE, however far away, beside the ones that it is meant to.
+-- Roles that `from_role` can become with SET ROLE, however far away, beside the ones that it is meant to. What it
+-- only inherits from is none of them.
 create or replace function behalf.reachable(from_role name) returns table (role name)
 language sql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
   select g.rolname
-  from pg_roles r join pg_roles g on g.oid <> r.oid and pg_has_role(r.oid, g.oid, 'member')
+  from pg_roles r join pg_roles g on g.oid <> r.oid
+    -- From 16 on a membership may give rights alone; who administers it can change that.
+    and (pg_has_role(r.oid, g.oid, case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end)
+      or pg_has_role(r.oid, g.oid, 'member with admin option'))
   where r.rolname = from_role and g.rolname <> 'behalf_agents'
     and not exists (select from behalf.companion_roles c where c.role = g.rolname and c.mode = 'statement')
 $$;

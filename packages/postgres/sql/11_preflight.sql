@@ -158,6 +158,8 @@ as $$
       select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
       where has_any_column_privilege(r.oid, p.polrelid, 'select, insert, update') or has_table_privilege(r.oid, p.polrelid, 'delete'))
   union all
+  select p.problem from behalf.forgeable() p
+  union all
   select format('agent role %I is a member of the gateway''s login %I: revoke %I from %I', r.rolname, g.login, g.login, r.rolname)
   from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   join behalf.gateways g on exists (select from pg_roles l where l.rolname = g.login and pg_has_role(r.oid, l.oid, 'member'))

@@ -12,6 +12,9 @@ begin
     raise notice 'behalf: the kit is not installed';
     return;
   end if;
+  if to_regprocedure('behalf.release_auth()') is not null then
+    perform behalf.release_auth();
+  end if;
 
   for item in
     select p.polname, p.polrelid::regclass as relation
@@ -27,7 +30,7 @@ begin
   where d.deptype = 'n'
     and (d.refclassid, d.refobjid) in (
       select 'pg_catalog.pg_proc'::pg_catalog.regclass, f.oid from pg_catalog.pg_proc f
-      where f.pronamespace in (to_regnamespace('behalf'), to_regnamespace('behalf_sandbox'))
+      where f.pronamespace in (to_regnamespace('behalf'), to_regnamespace('behalf_sandbox'), to_regnamespace('behalf_auth'))
       union all
       select 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid from pg_catalog.pg_class c
       where c.relnamespace = to_regnamespace('behalf')
@@ -37,7 +40,7 @@ begin
     -- What lies in the kit's own schemas goes with them.
     and not exists (
       select from pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) i
-      where i.schema in ('behalf', 'behalf_sandbox') or i.identity like 'behalf.%' or i.identity like '% on behalf.%');
+      where i.schema in ('behalf', 'behalf_sandbox', 'behalf_auth') or i.identity like 'behalf.%' or i.identity like '% on behalf.%');
   if users is not null then
     raise exception 'behalf: still in use: %', users
       using hint = 'Drop or change these first; nothing was removed.';
@@ -46,8 +49,8 @@ begin
   -- The server does not know what a function calls whose body is text. Policies may rest on it all the same.
   select string_agg(f.oid::regprocedure::text, ', ') into users
   from pg_catalog.pg_proc f
-  where f.pronamespace not in (to_regnamespace('behalf'), to_regnamespace('behalf_sandbox'))
-    and f.prosrc ~* '\mbehalf"?\s*\.\s*"?(claim|claims|allows|whoami)\M';
+  where f.pronamespace::regnamespace::text not in ('behalf', 'behalf_sandbox', 'behalf_auth')
+    and f.prosrc ~* '\m(behalf"?\s*\.\s*"?(claim|claims|allows|whoami)\M|behalf_auth"?\s*\.)';
   if users is not null then
     raise exception 'behalf: still called by: %', users
       using hint = 'Drop or change these functions first; nothing was removed.';
@@ -58,10 +61,10 @@ begin
     -- What somebody keeps in the kit's schemas.
     select 'pg_class'::regclass as classid, c.oid as objid from pg_class c
     where c.relnamespace = to_regnamespace('behalf') and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relowner <> 'behalf_owner'::regrole
-      or c.relnamespace = to_regnamespace('behalf_sandbox')
+      or c.relnamespace in (to_regnamespace('behalf_sandbox'), to_regnamespace('behalf_auth'))
     union all
     select 'pg_proc'::regclass, f.oid from pg_proc f
-    where f.pronamespace = to_regnamespace('behalf') and f.proowner <> 'behalf_owner'::regrole
+    where f.pronamespace in (to_regnamespace('behalf'), to_regnamespace('behalf_auth')) and f.proowner <> 'behalf_owner'::regrole
       or f.pronamespace = to_regnamespace('behalf_sandbox')
         and not exists (select from behalf.agent_roles a where f.proname in (a.role || '_read', a.role || '_open', a.role || '_fetch'))
         and not exists (select from behalf.companion_roles c where f.proname in (c.role || '_write', c.role || '_settle'))
@@ -73,8 +76,8 @@ begin
       and d.dbid in (0, (select oid from pg_database where datname = current_database()))
       and not exists (
         select from pg_identify_object(d.classid, d.objid, 0) i
-        where i.schema in ('behalf', 'behalf_sandbox')
-          or i.type = 'schema' and i.name in ('behalf', 'behalf_sandbox')
+        where i.schema in ('behalf', 'behalf_sandbox', 'behalf_auth')
+          or i.type = 'schema' and i.name in ('behalf', 'behalf_sandbox', 'behalf_auth')
           or i.type = 'default acl')
   ) o;
   if users is not null then
@@ -104,6 +107,7 @@ begin
   -- Fifty notices of what goes with them would hide the one that counts.
   perform pg_catalog.set_config('client_min_messages', 'warning', true);
   drop schema behalf_sandbox cascade;
+  drop schema if exists behalf_auth cascade;
   drop schema behalf cascade;
   perform pg_catalog.set_config('client_min_messages', 'notice', true);
   -- Grants to the kit's roles on objects of yours.

@@ -14,7 +14,7 @@ const folder = new URL("../sql/", import.meta.url);
  * Installs the in-database kit, or brings an older one up to date, in one transaction. Keys, roles and
  * settings that are there stay as they are. The same as `psql -f sql/install.sql`.
  *
- * @param client a superuser's connection, outside a transaction
+ * @param client a connection of a superuser, or of who owns the database and has CREATEROLE, outside a transaction
  * @throws BehalfError `configuration` when the client is a pool, or what the server threw, with nothing changed
  * @example
  * ```ts
