@@ -133,7 +133,17 @@ describe("reads the key, and is anybody", () => {
       const stolen = await runner.query<{ line: string }>("select line from stolen");
       const file = Buffer.from(stolen.rows[0]?.line ?? "", "base64");
       expect(file.includes(key.inner) && file.includes(key.outer)).toBe(true);
-      // Without that role nothing of it.
+      // Who may only read files gets no further with COPY than the first NUL, which a table's file begins with.
+      const reader = await party("in role pg_read_server_files");
+      await reader.query("create temp table stolen (line text)");
+      const { rows: place } = await world.admin.query<{ at: string }>(
+        "select current_setting('data_directory') as at",
+      );
+      const path = `${place[0]?.at}/${key.path}`;
+      const copy = reader.query(`copy stolen from '${path}' (encoding 'sql_ascii')`);
+      expect(await codeOf(copy)).toBe("22021");
+      expect(await codeOf(reader.query(`select pg_read_binary_file('${path}')`))).toBe("42501");
+      // Without either role nothing of it.
       const nobody = await party("");
       await nobody.query("create temp table stolen (line text)");
       expect(await codeOf(nobody.query(`copy stolen from program 'base64 -w0 ${key.path}'`))).toBe(
