@@ -76,9 +76,10 @@ async function searchFile(
   }
 }
 
-/** RFC 9562: the first 48 bits of a UUID of version 7 are its time in milliseconds. */
+/** RFC 9562: the first 48 bits of a UUID of version 7 are its time in milliseconds. Others have none. */
 function timeOf(callId: string): number {
-  return Number.parseInt(callId.replaceAll("-", "").slice(0, 12), 16);
+  const digits = callId.replaceAll("-", "");
+  return digits[12] === "7" ? Number.parseInt(digits.slice(0, 12), 16) : -Infinity;
 }
 
 function fileMessage(code: string): string {

@@ -57,10 +57,9 @@ export function reportedCall(
  * call: for a sandbox call the agent's text is a parameter, which no server shows.
  */
 function ownWords(query: string | null): string | null {
-  return query === null ||
-    /\bbehalf\.|^(begin|rollback|commit)\b|pg_catalog\.set_config/i.test(query)
-    ? null
-    : query;
+  if (query === null || query.trim() === "") return null;
+  const isOurs = /\bbehalf\.|^(begin|rollback|commit)\b|pg_catalog\.set_config/i.test(query);
+  return isOurs ? null : query;
 }
 
 /** For people. */

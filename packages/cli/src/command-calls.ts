@@ -6,7 +6,7 @@ import { callRecords } from "./call-records.ts";
 import { callsText, reportedCall } from "./calls-report.ts";
 import { connectMessage } from "./check-online.ts";
 import { recordsPathOf } from "./config-load.ts";
-import { APPLICATION_NAME, clientConfig, loginOf, type Login } from "./config-login.ts";
+import { clientConfig, loginOf, type Login } from "./config-login.ts";
 import type { ConfigProblem } from "./config-problem.ts";
 import { errorCode, secretReader } from "./config-secret.ts";
 import { variable, type Environment } from "./config-text.ts";
@@ -36,7 +36,7 @@ export async function calls(
 
   const client = new pg.Client({
     ...clientConfig(login),
-    application_name: `${APPLICATION_NAME}-calls`,
+    application_name: "behalf-calls",
   });
   client.on("error", () => {});
   let activity;
@@ -58,6 +58,12 @@ export async function calls(
   if (!hasKit) {
     say(
       `the kit is not installed in the database ${database}; name the database that the gateway uses`,
+    );
+    return 1;
+  }
+  if (activity.isGateway) {
+    say(
+      "this is a gateway's login, whose password is for the gateway alone; use a DBA's or a monitoring login",
     );
     return 1;
   }

@@ -30,7 +30,15 @@ export interface Activity {
   /** Whether this login sees more of others' sessions than that they are there. */
   readonly seesAll: boolean;
   readonly hasKit: boolean;
+  /** Whether it is a gateway's own login that asks. */
+  readonly isGateway: boolean;
 }
+
+/** Whether the role of this id may start calls by a grant of its own. */
+const isGateway = (role: string) => `exists (
+    select from pg_catalog.pg_namespace n join pg_catalog.pg_proc f on f.pronamespace = n.oid
+    cross join pg_catalog.aclexplode(f.proacl) x
+    where n.nspname = $1 and f.proname = $2 and x.grantee = ${role} and x.grantee <> f.proowner)`;
 
 const SESSIONS = `select a.pid, a.usename as login,
     pg_catalog.to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "backendStart",
@@ -40,10 +48,7 @@ const SESSIONS = `select a.pid, a.usename as login,
     pg_catalog.host(a.client_addr) as "clientAddress"
   from pg_catalog.pg_stat_activity a
   where a.datname = pg_catalog.current_database() and a.application_name like $3 || '%'
-    and $4 = exists (
-      select from pg_catalog.pg_namespace n join pg_catalog.pg_proc f on f.pronamespace = n.oid
-      cross join pg_catalog.aclexplode(f.proacl) x
-      where n.nspname = $1 and f.proname = $2 and x.grantee = a.usesysid and x.grantee <> f.proowner)
+    and $4 = ${isGateway("a.usesysid")}
   order by a.xact_start nulls last, a.pid`;
 
 /**
@@ -51,12 +56,13 @@ const SESSIONS = `select a.pid, a.usename as login,
  * can read in the catalogue; the kit's own list is for its owner alone.
  */
 export async function runningCalls(client: pg.Client): Promise<Activity> {
-  const { rows: about } = await client.query<Pick<Activity, "database" | "seesAll" | "hasKit">>(
+  const { rows: about } = await client.query<Omit<Activity, "calls" | "others">>(
     `select pg_catalog.current_database() as database,
        pg_catalog.pg_has_role('pg_read_all_stats', 'usage') as "seesAll",
        exists (
          select from pg_catalog.pg_namespace n join pg_catalog.pg_proc f on f.pronamespace = n.oid
-         where n.nspname = $1 and f.proname = $2) as "hasKit"`,
+         where n.nspname = $1 and f.proname = $2) as "hasKit",
+       ${isGateway("(select r.oid from pg_catalog.pg_roles r where r.rolname = current_user)")} as "isGateway"`,
     [postgresNames.schema, postgresNames.functions.start],
   );
   const sessions = async (ofGateways: boolean) => {
@@ -69,6 +75,7 @@ export async function runningCalls(client: pg.Client): Promise<Activity> {
     database: about[0]?.database ?? "",
     seesAll: about[0]?.seesAll === true,
     hasKit: about[0]?.hasKit === true,
+    isGateway: about[0]?.isGateway === true,
     calls: await sessions(true),
     others: others.map(({ pid, login, callId }) => ({ pid, login, callId })),
   };
