@@ -301,6 +301,7 @@ it("takes settings of a login that end its calls sooner or say less of them, and
     for (const setting of [
       "log_parameter_max_length = 0",
       "log_parameter_max_length_on_error = 0",
+      "log_error_verbosity = terse",
       "temp_file_limit = '1GB'",
       "statement_timeout = '30s'",
       "auto_explain.log_parameter_max_length = 0",

@@ -48,7 +48,12 @@ async function logged(): Promise<{ readonly log: string; readonly ids: readonly 
   const file = `${dirname(server.dataDirectory)}.log`;
   const before = readFileSync(file).length;
   // Connections of their own, so that what is set for their logins holds.
-  const shop = world.adapter();
+  const [pool, statements, thief] = [world.pool(), world.statementPool(), world.pool({ max: 1 })];
+  for (const made of [pool, statements, thief]) {
+    // pg ends a pool before its sockets; the server may end them first when the test is over.
+    made.on("connect", (client) => client.on("error", () => {}));
+  }
+  const shop = world.adapter({ pool, statements: { pool: statements } });
   const ids: string[] = [];
   const delegation = async () => {
     const made = await world.delegate("alice");
@@ -72,7 +77,6 @@ async function logged(): Promise<{ readonly log: string; readonly ids: readonly 
   for await (const _ of shop.stream(await delegation(), "select id from orders")) break;
   await shop.run(await delegation(), (session) => session.query("select 1"));
   // What the database itself refuses: a ticket that is none, a token that is none.
-  const thief = world.pool({ max: 1 });
   for (const proof of [
     `bt1.${"0".repeat(64)}.{"key": 1}`,
     `${await world.databaseToken("bob")}x`,
@@ -102,7 +106,7 @@ it("holds none with what docs/postgres.md says, and names the calls", async () =
     (line) => majorOf() >= 16 || !line.includes("log_parameter_max_length = 0;  --"),
   );
   expect(settings.length).toBeGreaterThan(2);
-  for (const line of settings.filter((text) => !text.includes("log_verbose"))) await onLogins(line);
+  for (const line of settings.filter((text) => !/verbos/.test(text))) await onLogins(line);
   const { log, ids } = await logged();
   expect(proofsIn(log)).toEqual([]);
   expect(log.includes("a value")).toBe(false);
@@ -126,4 +130,13 @@ it("holds them again where auto_explain is verbose, because a plan shows argumen
   expect(proofsIn((await logged()).log).length).toBeGreaterThan(0);
   await onLogins(advice.find((line) => line.includes("log_verbose")) ?? "");
   expect(proofsIn((await logged()).log)).toEqual([]);
+});
+
+it("holds agents' failing texts no more with terse errors", async () => {
+  const texts = (log: string) => log.split("\n").filter((line) => /QUERY: |CONTEXT: /.test(line));
+  expect(texts((await logged()).log).length).toBeGreaterThan(0);
+  await onLogins(advice.find((line) => line.includes("log_error_verbosity")) ?? "");
+  const { log } = await logged();
+  expect(texts(log)).toEqual([]);
+  expect(log.includes('column "nonsense" does not exist')).toBe(true);
 });
