@@ -1,4 +1,11 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -182,20 +189,20 @@ describe("behalf calls --running", () => {
     await run;
   });
 
-  it("finds a call at the end of a file of 200 MB in which a million others stand", async () => {
+  it("finds a call at the end of a file of 100 GB, of which it reads no more than it must", async () => {
     const large = join(folder, "large.jsonl");
+    // A hole takes no room on the disk; to read it would take minutes.
+    writeFileSync(large, "");
+    truncateSync(large, 100_000_000_000);
     const old = readFileSync(files[0] ?? "", "utf8").split("\n")[0] ?? "";
-    const block = `${old}\n`.repeat(Math.ceil(20_000_000 / (old.length + 1)));
-    for (let part = 0; part < 10; part += 1) appendFileSync(large, block);
+    appendFileSync(large, `\n${`${old}\n`.repeat(5_000)}`);
     const adapter = world.adapter({ records: jsonlSink({ path: large }) });
     const call = adapter
       .query(await world.delegate("alice"), "select pg_sleep(60)")
       .catch(() => {});
     await until(async () => (await sleeping()).length === 1);
-    const began = performance.now();
     const { out } = await calls(["--running", "--json", "--records", large]);
     expect(JSON.parse(out)).toMatchObject({ calls: [{ subject: "alice", doubts: [] }] });
-    expect(performance.now() - began).toBeLessThan(5_000);
     await wake();
     await call;
   });
