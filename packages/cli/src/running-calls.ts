@@ -43,7 +43,7 @@ const isGateway = (role: string) => `exists (
 const SESSIONS = `select a.pid, a.usename as login,
     pg_catalog.to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as "backendStart",
     pg_catalog.substr(a.application_name, pg_catalog.length($3) + 1) as "callId",
-    pg_catalog.round(1000 * extract(epoch from pg_catalog.clock_timestamp() - a.xact_start))::int4 as "runsMs",
+    pg_catalog.round(1000 * extract(epoch from pg_catalog.clock_timestamp() - a.xact_start))::float8 as "runsMs",
     a.state, a.wait_event_type || ': ' || a.wait_event as "waitsFor", a.query,
     pg_catalog.host(a.client_addr) as "clientAddress"
   from pg_catalog.pg_stat_activity a
