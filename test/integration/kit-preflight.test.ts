@@ -293,3 +293,30 @@ describe("what the kit refuses to prepare", () => {
     expect(error.hint).toBeTruthy();
   });
 });
+
+it("takes settings of a login that end its calls sooner or say less of them, and no others", async () => {
+  const { gateway: login } = world.names;
+  const set = (setting: string) => world.admin.query(`alter role ${login} set ${setting}`);
+  try {
+    for (const setting of [
+      "log_parameter_max_length = 0",
+      "log_parameter_max_length_on_error = 0",
+      "log_error_verbosity = terse",
+      "temp_file_limit = '1GB'",
+      "statement_timeout = '30s'",
+      "auto_explain.log_parameter_max_length = 0",
+      "auto_explain.log_verbose = off",
+      "auto_explain.log_min_duration = -1",
+      "pg_stat_statements.track = 'top'",
+    ]) {
+      await set(setting);
+    }
+    expect(await problems(gateway)).toEqual([]);
+    await set("auto_explain.log_nested_statements = on");
+    expect(await problems(gateway)).toEqual([
+      `login ${login}: it has a setting of its own, auto_explain.log_nested_statements: alter role ${login} reset auto_explain.log_nested_statements`,
+    ]);
+  } finally {
+    await world.admin.query(`alter role ${login} reset all`);
+  }
+});

@@ -1,13 +1,20 @@
 import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
+import { until } from "../support/failure.ts";
 import {
   ALL_ORDERS,
+  call,
   connect,
+  goodClaims,
+  ISSUER,
   type KitWorld,
   kitWorld,
+  putKeys,
   refusal,
   ROWS,
+  rsaKey,
+  signed,
   start,
 } from "../support/kit-world.ts";
 
@@ -130,4 +137,48 @@ it("keeps two keys of each kind, also when two rotate at once", async () => {
     { purpose: "seal", keys: 2 },
     { purpose: "ticket", keys: 2 },
   ]);
+});
+
+it("changes the issuer's key under load without a call that fails: published ahead, then used, then alone", async () => {
+  const next = rsaKey("k-next");
+  let signing = world.key;
+  const over = new AbortController();
+  let calls = 0;
+  const wrong: unknown[] = [];
+  const clients = await Promise.all(Array.from({ length: 4 }, () => world.connect()));
+  const callers = clients.map(async (client, index) => {
+    const human = index % 2 === 0 ? "alice" : "bob";
+    while (!over.signal.aborted) {
+      const token = signed(signing, goodClaims(human));
+      const rows = await call(client, token, ALL_ORDERS, { subject: human }).catch(
+        (error: unknown) => [String(error)],
+      );
+      if (rows.join() !== ROWS[human].join()) wrong.push(rows);
+      calls += 1;
+    }
+  });
+  // Until nobody runs a call that began before now.
+  const pass = async () => {
+    const end = calls + 12;
+    await until(() => calls >= end);
+  };
+  try {
+    await pass();
+    await putKeys(world.admin, ISSUER, [world.key, next]);
+    await pass();
+    signing = next;
+    await pass();
+    await putKeys(world.admin, ISSUER, [next]);
+    await pass();
+    expect(wrong).toEqual([]);
+    // The control: a key that is used before it is known, or taken away while it is used.
+    signing = world.key;
+    await pass();
+    expect(wrong.length).toBeGreaterThan(0);
+    expect(String(wrong[0])).toContain("a key that this database does not know");
+  } finally {
+    over.abort();
+    await Promise.all(callers);
+    await putKeys(world.admin, ISSUER, [world.key]);
+  }
 });

@@ -56,7 +56,7 @@ async function loginProblems(login: Login, kind: Kind): Promise<ConfigProblem[]>
 }
 
 /** By SQLSTATE or the system's code. The server's own text stays out: it may quote what was sent. */
-function connectMessage(code: string, where: string): string {
+export function connectMessage(code: string, where: string): string {
   switch (code) {
     case "28P01":
     case "28000":

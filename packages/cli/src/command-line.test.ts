@@ -30,6 +30,11 @@ describe("the command line", () => {
     [["serve", "--config"], "Option '--config <value>' argument missing"],
     [["serve", "--config", "x", "--offline"], "serve takes no --offline"],
     [["config", "schema", "--config", "x"], "config schema takes no --config"],
+    [["calls"], "calls needs --running"],
+    [["calls", "--running"], "calls needs --records FILE or --config FILE"],
+    [["calls", "--running", "--records", "x", "--offline"], "calls takes no --offline"],
+    [["calls", "--running", "--watch"], "Unknown option '--watch'"],
+    [["serve", "--config", "x", "--json"], "serve takes no --json"],
     [["serve", "--port", "1"], "Unknown option '--port'"],
   ])("%j is wrong", async (args, reason) => {
     expect(commandLine(args)).toEqual({ name: "wrong", reason });

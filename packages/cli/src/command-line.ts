@@ -1,10 +1,13 @@
 import { parseArgs } from "node:util";
 
+import type { CallsCommand } from "./command-calls.ts";
+
 /** What was asked for. */
 export type Command =
   | { readonly name: "serve"; readonly config: string }
   | { readonly name: "config check"; readonly config: string; readonly offline: boolean }
   | { readonly name: "config schema" }
+  | ({ readonly name: "calls" } & CallsCommand)
   | { readonly name: "help" }
   | { readonly name: "version" }
   /** One line that says what is wrong. */
@@ -14,6 +17,7 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
   serve: ["config"],
   "config check": ["config", "offline"],
   "config schema": [],
+  calls: ["running", "config", "records", "url", "json"],
 };
 
 /** Reads the arguments behind `behalf`. */
@@ -26,6 +30,10 @@ export function commandLine(args: readonly string[]): Command {
       options: {
         config: { type: "string" },
         offline: { type: "boolean" },
+        running: { type: "boolean" },
+        records: { type: "string", multiple: true },
+        url: { type: "string" },
+        json: { type: "boolean" },
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },
       },
@@ -46,6 +54,14 @@ export function commandLine(args: readonly string[]): Command {
   const extra = Object.keys(values).find((flag) => !flags.includes(flag));
   if (extra !== undefined) return { name: "wrong", reason: `${name} takes no --${extra}` };
   if (name === "config schema") return { name };
+  if (name === "calls") {
+    if (values.running !== true) return { name: "wrong", reason: "calls needs --running" };
+    if (values.config === undefined && values.records === undefined) {
+      return { name: "wrong", reason: "calls needs --records FILE or --config FILE" };
+    }
+    const { config, records = [], url, json = false } = values;
+    return { name, config, records, url, json };
+  }
   if (values.config === undefined) return { name: "wrong", reason: `${name} needs --config FILE` };
   if (name === "config check") {
     return { name, config: values.config, offline: values.offline === true };

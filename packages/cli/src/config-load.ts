@@ -31,6 +31,28 @@ export type Loaded =
 
 /** Reads a configuration file. What is wrong with it is all said at once. */
 export function loadConfig(path: string, env: Environment): Loaded {
+  const read = readConfig(path, env);
+  if ("failure" in read) return read;
+  const { file, print } = read;
+  const problems: ConfigProblem[] = [];
+  const config = configOf(file, resolve(dirname(path)), env, problems);
+  return problems.length > 0 ? { failure: print(problems) } : { config, print };
+}
+
+/** Where a gateway writes its records: for whoever may read its file and has none of its secrets. */
+export function recordsPathOf(
+  path: string,
+  env: Environment,
+): { readonly path: string } | { readonly failure: string } {
+  const read = readConfig(path, env);
+  return "failure" in read ? read : { path: resolve(dirname(path), read.file.records.path) };
+}
+
+type Read =
+  | { readonly file: ConfigFile; readonly print: (problems: readonly ConfigProblem[]) => string }
+  | { readonly failure: string };
+
+function readConfig(path: string, env: Environment): Read {
   let bytes;
   try {
     bytes = readFileSync(path);
@@ -55,9 +77,7 @@ export function loadConfig(path: string, env: Environment): Loaded {
   if (yaml.problems.length > 0) return { failure: print(yaml.problems) };
   const shape = configShape(yaml.value);
   if ("problems" in shape) return { failure: print(shape.problems) };
-  const problems: ConfigProblem[] = [];
-  const config = configOf(shape.file, resolve(dirname(path)), env, problems);
-  return problems.length > 0 ? { failure: print(problems) } : { config, print };
+  return { file: shape.file, print };
 }
 
 function configOf(

@@ -1,3 +1,4 @@
+import { calls } from "./command-calls.ts";
 import { checkConfig, printSchema } from "./command-config.ts";
 import { commandLine } from "./command-line.ts";
 import { serve } from "./command-serve.ts";
@@ -37,6 +38,8 @@ export async function run(
       return printSchema(output);
     case "config check":
       return checkConfig(command.config, command.offline, env, output);
+    case "calls":
+      return calls(command, env, output);
     default:
       return serve(command.config, env, output);
   }

@@ -22,6 +22,7 @@ it("exports these values and no others", () => {
     "passthrough",
     "postgresNames",
     "readRecords",
+    "readRecordsFromEnd",
     "recordDenied",
     "recordedCall",
     "sql",

@@ -53,6 +53,7 @@ export { postgresNames } from "./names.ts";
 export { passthrough } from "./passthrough.ts";
 export { readRecords } from "./read-records.ts";
 export type { RecordReader } from "./read-records.ts";
+export { readRecordsFromEnd } from "./read-records-from-end.ts";
 export { recordDenied, recordedCall } from "./recorded-call.ts";
 export type { NoteOutcome, OutcomeFacts } from "./recorded-call.ts";
 export { callsOf, joinCalls } from "./recorded-calls.ts";

@@ -31,7 +31,7 @@ export function readRecords(path: string): RecordReader {
       for await (const line of linesOf(path)) {
         const whole = recordOf(line);
         if (whole === undefined) tornLines += 1;
-        const record = whole ?? recordOf(lastRecordIn(line));
+        const record = whole ?? recordIn(line);
         if (record !== undefined) yield record;
       }
     },
@@ -60,6 +60,11 @@ async function* linesOf(path: string): AsyncGenerator<string> {
 function lastRecordIn(line: string): string {
   const start = line.lastIndexOf('{"v":1,"kind":"');
   return start > 0 ? line.slice(start) : "";
+}
+
+/** The record of a line, or the whole one that was appended right behind a torn one. */
+export function recordIn(line: string): AuditRecord | undefined {
+  return recordOf(line) ?? recordOf(lastRecordIn(line));
 }
 
 function recordOf(line: string): AuditRecord | undefined {

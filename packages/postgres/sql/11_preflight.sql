@@ -35,7 +35,9 @@ as $$
   where r.rolname = for_login
     -- What can only make calls end sooner, or say less.
     and split_part(setting, '=', 1) not in ('log_parameter_max_length', 'log_parameter_max_length_on_error', 'temp_file_limit',
-      'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')
+      'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
+      -- A superuser's, which no login may set for itself; what they keep is not what a call does.
+      'log_error_verbosity', 'auto_explain.log_parameter_max_length', 'auto_explain.log_verbose', 'auto_explain.log_min_duration', 'pg_stat_statements.track')
   union all
   select 'it owns ' || pg_describe_object(d.classid, d.objid, 0)
   from pg_shdepend d join pg_roles r on r.oid = d.refobjid
