@@ -77,6 +77,8 @@ export interface WorldOptions {
   /** Orders for each organisation. Default is `100`. */
   readonly orders?: number;
   readonly accessTokenTtlSeconds?: number;
+  /** What a human's tokens say in addition. */
+  readonly claims?: Readonly<Partial<Record<Human, Readonly<Record<string, unknown>>>>>;
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -101,7 +103,10 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   await using stack = new AsyncDisposableStack();
 
   const idp = await startOpenIdProvider({
-    humans: Object.entries(HUMANS).map(([sub, { org }]) => ({ sub, claims: { org_id: org } })),
+    humans: Object.entries(HUMANS).map(([sub, { org }]) => ({
+      sub,
+      claims: { ...options.claims?.[sub as Human], org_id: org },
+    })),
     clients: [
       {
         clientId: "assistant",
