@@ -135,8 +135,36 @@ const isOfAgents = (line: string) =>
 const follows = (publisher: pg.Client, replica: pg.Client) =>
   until(async () => (await content(publisher)).join() === (await content(replica)).join());
 
+/** The application works on, one transaction after another, until somebody asks how long the longest took. */
+function applicationWorks(client: pg.Client) {
+  const over = new AbortController();
+  let longest = 0;
+  let times = 0;
+  const loop = (async () => {
+    // Begun at least once, so that it was at work.
+    do {
+      const before = performance.now();
+      await client.query(
+        "begin; update shop.orders set total = total where id = 1; select from shop.events, shop.customers, shop.ledger; rollback",
+      );
+      longest = Math.max(longest, performance.now() - before);
+      times += 1;
+    } while (!over.signal.aborted);
+  })();
+  return {
+    async longestMs(): Promise<number> {
+      over.abort();
+      await loop;
+      console.log(`application: ${times} transactions, the longest took ${longest.toFixed(1)} ms`);
+      return longest;
+    },
+  };
+}
+
 /** What the DBA does for agents, on tables of the application. */
 const GUARDED = ["customers", "orders", "events", "ledger"];
+// Before the first policy: policies on one table after the other deadlock with an application at work.
+const LOCKED = `select behalf.lock_tables(array[${GUARDED.map((table) => `'shop.${table}'`).join()}]::regclass[]);`;
 const FOR_AGENTS = `
   select behalf.set_audience('${AUDIENCE}');
   select behalf.add_issuer('${ISSUER}');
@@ -148,6 +176,7 @@ const FOR_AGENTS = `
   grant select on ${GUARDED.map((table) => `shop.${table}`).join()}, shop.countries, shop.own_orders to app_agent;
   grant select, update on shop.orders to app_agent_writer;
   select behalf.expose('shop.countries', 'the same for everybody');
+  ${LOCKED}
   ${GUARDED.map(
     (table) => `create policy agents_read on shop.${table} for select to behalf_agents
       using (org_id = (select behalf.claim('org_id')));`,
@@ -155,6 +184,7 @@ const FOR_AGENTS = `
   create policy agents_update on shop.orders for update to behalf_agents using (org_id = (select behalf.claim('org_id')));
 `;
 const AGENTS_GO = `
+  ${LOCKED}
   ${GUARDED.map((table) => `drop policy agents_read on shop.${table};`).join("\n")}
   drop policy agents_update on shop.orders;
   revoke all on all tables in schema shop from app_agent, app_agent_writer;
@@ -240,9 +270,11 @@ describe("the application that is already there", () => {
   });
 
   it("does not notice the kit, the agents' policies and the guards", async () => {
+    const working = applicationWorks(await connect("app", "app_owner"));
     await installKit(admin);
     await admin.query(FOR_AGENTS);
     for (const table of GUARDED) await admin.query("select behalf.guard($1)", [`shop.${table}`]);
+    expect(await working.longestMs()).toBeLessThan(2_000);
     const key = rsaKey("k1");
     await putKeys(admin, ISSUER, [key]);
     const gateway = await connect("app", "app_gateway");
@@ -293,12 +325,22 @@ describe("the application that is already there", () => {
     const guards = "select from pg_policy where polname like 'behalf_guard%'";
     expect((await bare.query(guards)).rowCount).toBe(0);
     expect((await kit.query(guards)).rowCount).toBe(GUARDED.length * 4);
+
+    // A superuser's dump needs no flag, and holds the kit.
+    await using whole = await copy("app_copy_whole");
+    expect(
+      await tools.restore(url("app_copy_whole").href, await tools.dump(url("app").href)),
+    ).toEqual([]);
+    expect(await content(whole)).toEqual(await content(admin));
+    expect((await whole.query("select from behalf.secrets")).rowCount).toBe(2);
   });
 
   it("finds everything as it was after the removal, to the last row of the catalogue", async () => {
     await expect(uninstallKit(admin)).rejects.toThrow("still in use");
+    const working = applicationWorks(await connect("app", "app_owner"));
     await admin.query(AGENTS_GO);
     await uninstallKit(admin);
+    expect(await working.longestMs()).toBeLessThan(2_000);
     same(await snapshot(NO_FORCED), before);
   });
 });
