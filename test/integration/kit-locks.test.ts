@@ -176,6 +176,12 @@ describe("beside a long transaction of the application", () => {
       set lock_timeout = '1800ms';
       begin; select behalf.lock_tables(array['orders']::regclass[])`);
     await until(async () => (await waiting("orders")) === 1);
+    // It stands in front of the application, but for less than a deadlock needs to be noticed.
+    await other.query("set lock_timeout = '1500ms'");
+    const before = performance.now();
+    await other.query("select from orders");
+    expect(performance.now() - before).toBeLessThan(1_400);
+    await until(async () => (await waiting("orders")) === 1);
     await application.query("commit");
     await given;
     const { rows } = await dba.query("show lock_timeout");

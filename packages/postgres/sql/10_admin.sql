@@ -260,7 +260,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   given text := current_setting('lock_timeout');
-  wait_ms integer := least((select s.setting::integer from pg_settings s where s.name = 'lock_timeout'), 2000);
+  -- Less than deadlock_timeout: a try of several tables may cross a transaction of the application, and the server
+  -- would end one of the two.
+  wait_ms integer := least(2000, (
+    select min(case s.name when 'lock_timeout' then s.setting::integer else s.setting::integer / 2 end)
+    from pg_settings s where s.name in ('lock_timeout', 'deadlock_timeout')));
   started timestamptz := clock_timestamp();
   tried timestamptz;
   wanted regclass;

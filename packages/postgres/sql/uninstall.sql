@@ -10,7 +10,9 @@ declare
   guarded text;
   given text := pg_catalog.current_setting('lock_timeout');
   -- As behalf.lock_tables() does it, which an older kit does not have: nothing waits in front of the application.
-  wait_ms integer := least((select s.setting::integer from pg_catalog.pg_settings s where s.name = 'lock_timeout'), 2000);
+  wait_ms integer := least(2000, (
+    select pg_catalog.min(case s.name when 'lock_timeout' then s.setting::integer else s.setting::integer / 2 end)
+    from pg_catalog.pg_settings s where s.name in ('lock_timeout', 'deadlock_timeout')));
   started timestamptz := pg_catalog.clock_timestamp();
   tried timestamptz;
 begin
