@@ -14,6 +14,7 @@ const ROLES = [
   "agent_clerk",
   "agent_clerk_writer",
   "clerk_statements",
+  "shop_app",
 ];
 
 /** The SQL of one section of docs/postgres.md, to the letter: its first block, or another. */
@@ -111,6 +112,9 @@ it("reaches a working query by docs/postgres.md alone, and comes apart as it say
       } finally {
         await statements.end();
       }
+
+      await admin.query(`create role shop_app; ${await sqlOf("The application")}`);
+      expect(await call(await token(now))).toBe("(10,Ann)");
 
       for (const statement of (await sqlOf("Withdraw")).split("\n").filter(Boolean)) {
         await admin.query(statement);

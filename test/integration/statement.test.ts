@@ -345,6 +345,45 @@ describe("prepared statements", () => {
     expect((await ask(2)).rows).toEqual([[5]]);
     expect(pool.totalCount).toBe(1);
   });
+
+  it("are made anew when a migration changes what they return", async () => {
+    const { admin, names } = world;
+    const shop = world.adapter({
+      statements: { pool: world.statementPool({ max: 1 }) },
+    });
+    await admin.query(`
+      create table moving (n int); insert into moving values (1);
+      alter table moving enable row level security;
+      create policy everything on moving using (true);
+      grant select on moving to ${names.statements};
+      select behalf.guard('moving')`);
+    try {
+      const all = sql`select * from moving`;
+      const alice = await world.delegate("alice");
+      // The second time it has a name: the first one tells its role.
+      for (let time = 0; time < 2; time += 1) {
+        expect((await shop.query(alice, all)).rows).toEqual([[1]]);
+      }
+      await admin.query("alter table moving add column word text default 'new'");
+      // The plan of before is refused once, and only once.
+      const answers = [];
+      for (let time = 0; time < 3; time += 1) {
+        answers.push(
+          await shop.query(alice, all).then(
+            ({ rows }) => rows[0],
+            (error: unknown) => (error as { nativeCode?: string }).nativeCode,
+          ),
+        );
+      }
+      expect(answers.slice(1)).toEqual([
+        [1, "new"],
+        [1, "new"],
+      ]);
+      expect(answers[0]).toBe("0A000");
+    } finally {
+      await admin.query("drop table moving");
+    }
+  });
 });
 
 describe("what an author's statement does by mistake", () => {

@@ -79,6 +79,8 @@ export interface WorldOptions {
   readonly accessTokenTtlSeconds?: number;
   /** A login that owns the world's database, installs the kit and is its DBA. Default is the superuser. */
   readonly dba?: { readonly user: string; readonly password: string };
+  /** What a human's tokens say in addition. */
+  readonly claims?: Readonly<Partial<Record<Human, Readonly<Record<string, unknown>>>>>;
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -103,7 +105,10 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   await using stack = new AsyncDisposableStack();
 
   const idp = await startOpenIdProvider({
-    humans: Object.entries(HUMANS).map(([sub, { org }]) => ({ sub, claims: { org_id: org } })),
+    humans: Object.entries(HUMANS).map(([sub, { org }]) => ({
+      sub,
+      claims: { ...options.claims?.[sub as Human], org_id: org },
+    })),
     clients: [
       {
         clientId: "assistant",

@@ -251,8 +251,68 @@ begin
 end
 $$;
 
+-- Takes ACCESS EXCLUSIVE on all of these tables, or on none, and keeps it until the transaction ends. A request
+-- that waited for a long transaction of the application would stand in front of everything that the application
+-- sends after it. So nothing waits here: what cannot be had at once is tried anew every 50 ms, with nothing held in
+-- between. On a table that is never free for a moment, `set lock_timeout = '100ms'` lets each try wait so long,
+-- and what comes after it waits behind it.
+create or replace function behalf.lock_tables(relations regclass[], patience interval default '30 s') returns void
+language plpgsql volatile strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  given text := current_setting('lock_timeout');
+  -- Less than deadlock_timeout: a try of several tables may cross a transaction of the application, and the server
+  -- would end one of the two.
+  wait_ms integer := least(2000, (
+    select min(case s.name when 'lock_timeout' then s.setting::integer else s.setting::integer / 2 end)
+    from pg_settings s where s.name in ('lock_timeout', 'deadlock_timeout')));
+  started timestamptz := clock_timestamp();
+  tried timestamptz;
+  wanted regclass;
+  holders text;
+  this_database oid := (select d.oid from pg_database d where d.datname = current_database());
+begin
+  -- What this transaction has locked already, the application waits for while we are patient.
+  if exists (
+    select from pg_locks l join pg_class c on c.oid = l.relation
+    where l.pid = pg_backend_pid() and l.database = this_database
+      and l.mode = 'AccessExclusiveLock' and l.granted and c.relkind in ('r', 'p') and l.relation <> all (relations)
+  ) then
+    patience := least(patience, '1 s');
+  end if;
+  loop
+    tried := clock_timestamp();
+    begin
+      foreach wanted in array relations loop
+        if wait_ms > 0 then
+          perform set_config('lock_timeout',
+            greatest(wait_ms - floor(1000 * extract(epoch from clock_timestamp() - tried)), 1)::text, true);
+        end if;
+        -- A policy is of one table, so its partitions and children stay free.
+        execute format('lock table only %s in access exclusive mode%s', wanted, case wait_ms when 0 then ' nowait' else '' end);
+      end loop;
+      perform set_config('lock_timeout', given, true);
+      return;
+    exception when lock_not_available then
+      null;
+    end;
+    exit when clock_timestamp() > started + patience;
+    perform pg_sleep(0.05);
+  end loop;
+  select string_agg(distinct coalesce(l.pid::text, 'a prepared transaction'), ', ') into holders
+  from pg_locks l
+  where l.locktype = 'relation' and l.relation = wanted and l.granted and l.database = this_database
+    and l.pid is distinct from pg_backend_pid();
+  perform behalf.refuse('55P03', 'locked', format('%s was in use whenever it was asked for', wanted),
+    format('It is held by %s: see pg_stat_activity. Try again when that has ended. Where it is never free for a moment, set lock_timeout = ''100ms'' first: '
+      'each try then waits so long, and the application behind it. Change one table in one transaction.', coalesce(holders, 'one session after another')));
+end
+$$;
+
 -- The guard of one table: for agents, and only for them, every verb needs a sealed human whose role
 -- runs and, where there is a task, one that covers the table. Other roles do not notice.
+-- It holds ACCESS EXCLUSIVE on the table from then on until the transaction ends: one table in one transaction.
 -- It needs the rights of the table's owner and of the kit's; a superuser has both. Rows are shown by your own permissive policies `to behalf_agents`.
 create or replace function behalf.guard(relation regclass) returns void
 language plpgsql volatile strict
@@ -269,6 +329,7 @@ begin
     perform behalf.refuse('ZB007', 'row_security', format('row level security is off for %s', relation),
       format('alter table %s enable row level security; other roles then need a policy of their own.', relation));
   end if;
+  perform behalf.lock_tables(array[relation]);
   perform behalf.unguard(relation);
   for rule in
     select * from (values
@@ -296,6 +357,7 @@ begin
     where p.polrelid = relation
       and p.polname in ('behalf_guard_read', 'behalf_guard_create', 'behalf_guard_update', 'behalf_guard_delete')
   loop
+    perform behalf.lock_tables(array[relation]);
     execute format('drop policy %I on %s', policy, relation);
   end loop;
 end

@@ -4,6 +4,7 @@
 -- It is one transaction and may be run again at any time; keys, roles and settings stay as they are.
 \set ON_ERROR_STOP on
 begin;
+\ir 00_publications.sql
 \ir 01_roles.sql
 \ir 02_tables.sql
 \ir 03_hmac.sql

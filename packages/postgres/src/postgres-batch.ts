@@ -48,6 +48,12 @@ const SPOILS =
 const NO_SUCH_STATEMENT = "26000";
 
 /**
+ * SQLSTATE of a named statement that would return other columns than when it was parsed, because of a migration;
+ * also of everything else that the server does not support, which one more Parse does no harm.
+ */
+const NOT_AS_IT_WAS = "0A000";
+
+/**
  * Several statements in one write with one Sync, so that a call costs one round trip. An error makes the
  * server skip the rest up to the Sync; the promise settles only when nothing more can arrive for the batch.
  */
@@ -171,6 +177,10 @@ export class PostgresBatch implements PgSubmittable {
 
   handleError(error: Error): void {
     if ("code" in error && error.code === NO_SUCH_STATEMENT) this.#prepared?.forget();
+    const failed = this.#steps[this.#current];
+    if ("code" in error && error.code === NOT_AS_IT_WAS && failed?.text !== undefined) {
+      if (failed.name !== "") this.#prepared?.doubt(failed.name);
+    }
     for (const [position, name] of this.#parsed) {
       // What ran was parsed; the rest, the server may have skipped.
       if (position >= this.#current) this.#prepared?.doubt(name);
