@@ -278,7 +278,7 @@ describe("the application that is already there", () => {
     const key = rsaKey("k1");
     await putKeys(admin, ISSUER, [key]);
     const gateway = await connect("app", "app_gateway");
-    expect((await gateway.query("select * from behalf.preflight(2)")).rows).toEqual([]);
+    expect((await gateway.query("select * from behalf.preflight(3)")).rows).toEqual([]);
     const token = signed(key, goodClaims());
     // It is not for nothing: agents work by now.
     expect(await call(gateway, token, "select name from customers order by id")).toEqual([
