@@ -13,6 +13,12 @@ begin
     return;
   end if;
 
+  -- An older kit has no such table.
+  if to_regclass('behalf.hardening') is not null and exists (select from behalf.hardening) then
+    raise exception 'behalf: this database is hardened'
+      using hint = 'Run unharden.sql first, which gives back what harden.sql took; nothing was removed.';
+  end if;
+
   for item in
     select p.polname, p.polrelid::regclass as relation
     from pg_catalog.pg_policy p
