@@ -77,6 +77,8 @@ export interface WorldOptions {
   /** Orders for each organisation. Default is `100`. */
   readonly orders?: number;
   readonly accessTokenTtlSeconds?: number;
+  /** Further humans, with the organisation that their tokens name. */
+  readonly humans?: Readonly<Record<string, string>>;
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -101,7 +103,10 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   await using stack = new AsyncDisposableStack();
 
   const idp = await startOpenIdProvider({
-    humans: Object.entries(HUMANS).map(([sub, { org }]) => ({ sub, claims: { org_id: org } })),
+    humans: [
+      ...Object.entries(HUMANS).map(([sub, { org }]) => [sub, org] as const),
+      ...Object.entries(options.humans ?? {}),
+    ].map(([sub, org]) => ({ sub, claims: { org_id: org } })),
     clients: [
       {
         clientId: "assistant",
