@@ -98,6 +98,16 @@ async function attack(
   }
   printTable(server.version, cases, settings, verdicts);
   const figures = figuresOf(server.version, cases, settings, verdicts);
+  const controls = settings.filter(({ kind }) => kind === "control").map(({ name }) => name);
+  const broke = new Set(
+    verdicts
+      .filter((one) => one.broken !== null && controls.includes(one.setting))
+      .map(({ id }) => id),
+  );
+  const reasoned = cases.filter(({ neverBroke }) => neverBroke !== undefined).length;
+  console.log(
+    `  ${broke.size} of ${cases.length} broke the control; ${reasoned} are kept with a reason why they break nowhere`,
+  );
   if (verbose) {
     for (const { id, setting, broken } of verdicts) {
       if (broken !== null) console.log(`  ${setting} | ${id} | ${broken}`);

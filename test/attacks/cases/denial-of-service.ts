@@ -71,7 +71,7 @@ export const denialOfService: readonly AttackCase[] = [
   done(
     "temporary-files",
     "fill the disk with temporary files",
-    "select count(*) from (select g from generate_series(1, 90000) g order by md5(g::text) offset 0) x",
+    "select count(*) from (select g from generate_series(1, 70000) g order by md5(g::text) offset 0) x",
   ),
   done(
     "work-mem",
@@ -106,7 +106,7 @@ export const denialOfService: readonly AttackCase[] = [
     "fill the write-ahead log",
     "select pg_logical_emit_message(false, 'x', repeat('y', 200000))",
   ),
-  done("memory", "take memory in one value", "select length(repeat('x', 20000000))"),
+  done("memory", "take memory in one value", "select length(repeat('x', 8000000))"),
   {
     id: "huge-result",
     aim: "fill the gateway's memory with rows",

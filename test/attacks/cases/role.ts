@@ -129,7 +129,6 @@ export const role: readonly AttackCase[] = [
       "alter role {{role}} set work_mem = '1GB'",
       "alter role current_user set work_mem = '1GB'",
     ],
-    neverBroke: "A role may set its own defaults only when it is the session's user.",
     cleanup: "alter role {{role}} reset work_mem",
   },
   {

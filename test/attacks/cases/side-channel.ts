@@ -116,7 +116,7 @@ export const sideChannel: readonly AttackCase[] = [
     breaks: [
       {
         bystander:
-          "select exists (select from pg_locks where locktype = 'advisory' and objid = 4720) as broken",
+          "select exists (select from pg_locks where locktype = 'advisory' and objid = 4720 and database = (select oid from pg_database where datname = current_database())) as broken",
       },
     ],
   },
