@@ -71,6 +71,32 @@ it("does not let a human choose what random() says to the next one", async () =>
   expect(new Set(bob).size).toBe(4);
 });
 
+it.each([
+  "select set_config('app.left', 'x', true)",
+  `select U&"set\\005Fconfig"('app.left', 'x', true)`,
+  "select query_to_xml('select set' || $$_config('app.left', 'x', true)$$, true, true, '')",
+])("leaves the next human no name of a setting that somebody made up: %s", async (text) => {
+  // NULL where nobody named it, and the empty string once somebody did, however the transaction ended.
+  const asked = "select current_setting('app.left', true)";
+  const raw = world.pool({ max: 1 });
+  await raw.query("begin read only");
+  await raw.query(text);
+  await raw.query("rollback");
+  expect((await raw.query(asked)).rows).toEqual([{ current_setting: "" }]);
+
+  const shop = world.adapter({ pool: world.pool({ max: 1 }) });
+  for (const access of ["read", "write"] as const) {
+    const alice = await world.delegate("alice");
+    await shop.query(alice, text, { access });
+    expect((await shop.query(await world.delegate("bob"), asked)).rows).toEqual([[null]]);
+    await shop.run(alice, (session) => session.query(text), { access });
+    expect((await shop.query(await world.delegate("bob"), asked)).rows).toEqual([[null]]);
+  }
+  for await (const row of shop.stream(await world.delegate("alice"), text))
+    expect(row).toBeDefined();
+  expect((await shop.query(await world.delegate("bob"), asked)).rows).toEqual([[null]]);
+});
+
 it("takes back the locks of a run that went well", async () => {
   const shop = world.adapter({ pool: world.pool({ max: 1 }) });
   await shop.run(await world.delegate("alice"), (session) =>

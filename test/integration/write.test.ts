@@ -117,6 +117,46 @@ describe("an agent's text that writes", () => {
     expect(await others()).toEqual(before);
   });
 
+  it("leaves no large object behind, which every human's agents could read", async () => {
+    const keep = "select lo_from_bytea(0, 'from Alice')";
+    const seen: unknown[] = [];
+    await world.admin.query(`begin; set local role ${world.names.writer}`);
+    const { rows } = await world.admin.query(keep);
+    await world.admin.query("commit");
+    const shop = world.adapter();
+    const [{ lo_from_bytea: oid }] = rows as [{ lo_from_bytea: number }];
+    // The other side: where there is one, anybody's text that writes reads it.
+    const text = `select convert_from(lo_get(${oid}), 'UTF8')`;
+    const bob = world.adapter();
+    const read = await failure(bob.query(await world.delegate("bob"), text, WRITE));
+    expect(read.reason).toBe("large_object");
+    const inRun = await failure(
+      bob.run(
+        await world.delegate("bob"),
+        async (session) => {
+          seen.push(...(await session.query(text)).rows);
+        },
+        WRITE,
+      ),
+    );
+    expect([inRun.reason, seen]).toEqual(["large_object", [["from Alice"]]]);
+    await world.admin.query("select lo_unlink(oid) from pg_largeobject_metadata");
+    const refused = await failure(shop.query(await world.delegate("alice"), keep, WRITE));
+    expect(refused).toMatchObject({
+      code: "backend.denied",
+      reason: "large_object",
+      effect: "none",
+    });
+    const run = await failure(
+      shop.run(await world.delegate("alice"), (session) => session.query(keep), WRITE),
+    );
+    expect(run).toMatchObject({ code: "backend.denied", reason: "large_object" });
+    expect((await world.admin.query("select from pg_largeobject_metadata")).rows).toHaveLength(0);
+    // Who unlinks it again leaves none.
+    const gone = "select lo_unlink(lo) from (select lo_create(0) as lo) made";
+    expect((await shop.query(await world.delegate("alice"), gone, WRITE)).rows).toEqual([[1]]);
+  });
+
   it("keeps nothing of a text that fails, and says how it failed", async () => {
     const shop = world.adapter();
     const error = await failure(

@@ -81,6 +81,8 @@ export interface WorldOptions {
   readonly dba?: { readonly user: string; readonly password: string };
   /** What a human's tokens say in addition. */
   readonly claims?: Readonly<Partial<Record<Human, Readonly<Record<string, unknown>>>>>;
+  /** Further humans, with the organisation that their tokens name. */
+  readonly humans?: Readonly<Record<string, string>>;
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -105,7 +107,10 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   await using stack = new AsyncDisposableStack();
 
   const idp = await startOpenIdProvider({
-    humans: Object.entries(HUMANS).map(([sub, { org }]) => ({
+    humans: [
+      ...Object.entries(HUMANS).map(([sub, { org }]) => [sub, org] as const),
+      ...Object.entries(options.humans ?? {}),
+    ].map(([sub, org]) => ({
       sub,
       claims: { ...options.claims?.[sub as Human], org_id: org },
     })),

@@ -73,6 +73,16 @@ create table if not exists behalf.exposed (
   reason text not null check (reason <> '')
 );
 
+-- What harden.sql changed, so that unharden.sql can give back exactly that: who could execute a function before
+-- (`public` is everybody), and the logins that got a limit.
+create table if not exists behalf.hardening (
+  kind text not null check (kind in ('function', 'login')),
+  object text not null,
+  grantee text not null,
+  grantable boolean not null,
+  primary key (kind, object, grantee)
+);
+
 -- Tokens and tickets of this human that were issued before this instant are refused.
 create table if not exists behalf.revocations (
   issuer text not null,

@@ -43,8 +43,21 @@ create or replace function behalf.settle() returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  writer name := behalf.write_role();
 begin
-  execute format('select behalf_sandbox.%I()', behalf.write_role() || '_settle');
+  execute format('select behalf_sandbox.%I()', writer || '_settle');
+  -- No policy reaches a large object: it would be everybody's who writes as this role. By way of its owner,
+  -- because that is indexed and their number is not bounded.
+  if exists (
+    select from pg_shdepend d join pg_roles r on r.oid = d.refobjid
+    where d.refclassid = 'pg_authid'::regclass and r.rolname = writer and d.deptype = 'o'
+      and d.classid = 'pg_largeobject'::regclass
+      and d.dbid = (select oid from pg_database where datname = current_database())
+  ) then
+    perform behalf.refuse('ZB005', 'large_object', 'large objects of an agent''s text are not kept',
+      'Every human''s agents could read them. Write to a table; where a DBA gave one to this role, it needs another owner.');
+  end if;
 end
 $$;
 

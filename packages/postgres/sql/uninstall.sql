@@ -21,6 +21,11 @@ begin
     raise notice 'behalf: the kit is not installed';
     return;
   end if;
+  -- An older kit has no such table.
+  if to_regclass('behalf.hardening') is not null and exists (select from behalf.hardening) then
+    raise exception 'behalf: this database is hardened'
+      using hint = 'Run unharden.sql first, which gives back what harden.sql took; nothing was removed.';
+  end if;
   if to_regprocedure('behalf.release_auth()') is not null then
     perform behalf.release_auth();
   end if;

@@ -17,6 +17,8 @@ export interface TextStep {
   readonly commits?: boolean;
   /** The text is an author's: it may do by mistake what makes the connection useless for the next human. */
   readonly authored?: boolean;
+  /** An agent's text may leave names of settings on the connection, which no reset takes away. */
+  readonly namesSettings?: boolean;
 }
 
 /** Goes on with a portal of an earlier batch of the same transaction. */
@@ -70,7 +72,7 @@ export class PostgresBatch implements PgSubmittable {
   callback?: (error: Error | null) => void;
   /** Whether a step after the commit failed: the changes stay, and the connection is not clean. */
   failedAfterCommit = false;
-  /** Whether an author's statement did what no reset undoes: the connection must be cut. */
+  /** Whether a step did, or may do, what no reset undoes: the connection must be cut. */
   spoilsConnection = false;
   #current = 0;
   #committed = false;
@@ -80,6 +82,9 @@ export class PostgresBatch implements PgSubmittable {
     this.#steps = steps;
     this.#prepared = prepared;
     this.#results = steps.map(() => ({ rows: [], fields: [], tag: "" }));
+    this.spoilsConnection = steps.some(
+      (step) => step.text !== undefined && step.namesSettings === true,
+    );
     const { promise, resolve, reject } = Promise.withResolvers<readonly StepResult[]>();
     this.done = promise;
     this.#resolve = resolve;

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 
 import type { PgClient } from "./pg-structure.ts";
 import type { TextStep } from "./postgres-batch.ts";
+import { mayNameSettings } from "./postgres-names.ts";
 
 /** The portal that `behalf.read`, `behalf.open` and `behalf.write` make. It must never be fetched from by the login itself. */
 const PORTAL = "behalf_cursor";
@@ -154,6 +155,7 @@ export function read(statement: string, rows: number, maxBytes: number): TextSte
     text: "select * from behalf.read($1, $2::pg_catalog.int4, $3::pg_catalog.int8)",
     values: [statement, String(rows), String(maxBytes)],
     describePortal: PORTAL,
+    namesSettings: mayNameSettings(statement),
   };
 }
 
@@ -164,6 +166,7 @@ export function open(statement: string): TextStep {
     text: "select behalf.open($1)",
     values: [statement],
     describePortal: PORTAL,
+    namesSettings: mayNameSettings(statement),
   };
 }
 
@@ -188,6 +191,7 @@ export function write(statement: string, rows: number, maxBytes: number): TextSt
     text: "select * from behalf.write($1, $2::pg_catalog.int4, $3::pg_catalog.int8)",
     values: [statement, String(rows), String(maxBytes)],
     describePortal: PORTAL,
+    namesSettings: mayNameSettings(statement),
   };
 }
 
