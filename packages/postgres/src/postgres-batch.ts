@@ -64,6 +64,8 @@ export class PostgresBatch implements PgSubmittable {
   callback?: (error: Error | null) => void;
   /** Whether a step after the commit failed: the changes stay, and the connection is not clean. */
   failedAfterCommit = false;
+  /** The step that the server refused. Nothing after it has run. */
+  failedStep: Step | undefined;
   /** Whether an author's statement did what no reset undoes: the connection must be cut. */
   spoilsConnection = false;
   #current = 0;
@@ -176,6 +178,7 @@ export class PostgresBatch implements PgSubmittable {
       if (position >= this.#current) this.#prepared?.doubt(name);
     }
     this.callback?.(error);
+    this.failedStep = this.#steps[this.#current];
     this.failedAfterCommit = this.#committed;
     if (this.#committed) this.#resolve(this.#results);
     else this.#reject(error);

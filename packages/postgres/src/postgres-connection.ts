@@ -4,10 +4,10 @@ import type { PgClient } from "./pg-structure.ts";
 import { PostgresBatch, type Step, type StepResult } from "./postgres-batch.ts";
 import { cancelRunning } from "./postgres-cancel.ts";
 import { type CallClock, orStopped } from "./postgres-clock.ts";
-import { duringCommit, isServerError, mapPostgresError } from "./postgres-errors.ts";
+import { duringCommit, isServerError, mapPostgresError, onStandby } from "./postgres-errors.ts";
 import type { OwnPool } from "./postgres-pool.ts";
 import { preparedStatements, type PreparedStatements } from "./postgres-prepared.ts";
-import { reset, rollback } from "./postgres-steps.ts";
+import { begin, reset, rollback } from "./postgres-steps.ts";
 import type { Turns } from "./postgres-turns.ts";
 
 /** How long a cancelled statement or a clean-up may take before the connection is cut, in milliseconds. */
@@ -129,6 +129,7 @@ export function connections(options: ConnectionOptions): Connections {
       let clean = true;
       let spoiled = false;
       let last: PostgresBatch | null = null;
+      let cleanUp = access;
       // A callback may keep its session and use it when the connection serves somebody else.
       let live = true;
 
@@ -152,6 +153,15 @@ export function connections(options: ConnectionOptions): Connections {
           if (answered) running = null;
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
+          if (
+            answered &&
+            batch.failedStep?.text === begin("write").text &&
+            error.code === "0A000"
+          ) {
+            // Nothing was written, and a standby refuses a part of what cleans up after writes.
+            cleanUp = "read";
+            throw onStandby(error);
+          }
           throw commits && !answered ? duringCommit(error) : error;
         } finally {
           spoiled ||= batch.spoilsConnection;
@@ -177,7 +187,7 @@ export function connections(options: ConnectionOptions): Connections {
           client.release();
           release();
         } else {
-          const restoring = restore(client, state, access).finally(release);
+          const restoring = restore(client, state, cleanUp).finally(release);
           track(restoring);
           // Nobody waits for it longer than for the call.
           await orStopped(restoring, clock).catch(ignore);

@@ -16,6 +16,7 @@ describe("mapPostgresError", () => {
     ["0A000", "statement.refused"],
     ["57014", "timeout"],
     ["57P01", "backend.unavailable"],
+    ["57P04", "backend.unavailable"],
     ["22012", "backend.failed"],
     ["53100", "backend.failed"],
     ["XX000", "backend.failed"],
@@ -74,6 +75,12 @@ describe("mapPostgresError", () => {
       nativeCode: "ECONNRESET",
       effect: "none",
     });
+  });
+
+  it.each(["40001", "40P01"])("says of %s that the same call may succeed", (sqlstate) => {
+    const mapped = mapPostgresError(serverError(sqlstate), "call");
+    expect(mapped).toMatchObject({ code: "backend.failed", effect: "none" });
+    expect(mapped.message).toMatch(/nothing was changed, so it is safe to try again$/);
   });
 
   it("leaves our own errors as they are", () => {

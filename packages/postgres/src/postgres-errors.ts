@@ -37,8 +37,12 @@ const CODES: Readonly<Record<string, BehalfErrorCode>> = {
   "57P01": "backend.unavailable",
   "57P02": "backend.unavailable",
   "57P03": "backend.unavailable",
+  "57P04": "backend.unavailable",
   "57P05": "backend.unavailable",
 };
+
+/** The server chose this transaction to give way to another one: the very same call may succeed. */
+const ROLLED_BACK: ReadonlySet<string> = new Set(["40001", "40P01"]);
 
 const CLASSES: Readonly<Record<string, BehalfErrorCode>> = {
   // connection exception, invalid authorization, invalid catalog name, insufficient resources
@@ -62,6 +66,18 @@ export function isServerError(error: unknown): error is ServerError {
     typeof error.code === "string" &&
     "severity" in error &&
     typeof error.severity === "string"
+  );
+}
+
+/**
+ * What a standby says to a transaction that wants to write, as it begins. Its own code is the one of every
+ * feature that is not supported, which would send an agent to correct its SQL.
+ */
+export function onStandby({ code }: ServerError): BehalfError {
+  return new BehalfError(
+    "backend.unavailable",
+    "[postgres] this server is a standby, which only reads, so nothing was changed; send writes to the primary, or try again once this server was promoted",
+    { backend: "postgres", reason: "standby", nativeCode: code },
   );
 }
 
@@ -119,7 +135,10 @@ export function mapPostgresError(error: unknown, phase: "connect" | "call"): Beh
     });
   }
   const code = CODES[error.code] ?? CLASSES[error.code.slice(0, 2)] ?? "backend.failed";
-  return new BehalfError(code, withHint(error), facts);
+  const again = ROLLED_BACK.has(error.code)
+    ? "; nothing was changed, so it is safe to try again"
+    : "";
+  return new BehalfError(code, `${withHint(error)}${again}`, facts);
 }
 
 /** Whether the socket or the driver says that the connection is gone. The driver has no code for it. */
