@@ -16,6 +16,8 @@ export interface TcpProxy extends AsyncDisposable {
   mode(mode: ProxyMode): void;
   /** Cuts the connection over which the server will have sent so many more bytes, having passed these on. */
   cutAfter(bytes: number): void;
+  /** Passes on something else than what servers say, from now on. */
+  rewrite(answer: (chunk: Buffer) => Buffer): void;
   /** Connects clients that come from now on with another server. */
   target(next: ProxyTarget): void;
 }
@@ -32,6 +34,7 @@ export async function tcpProxy(first: ProxyTarget): Promise<TcpProxy> {
   let clientWrites = 0;
   let roundTrips = 0;
   let mode: ProxyMode = "pass";
+  let rewrite = (chunk: Buffer): Buffer => chunk;
   let bytesLeft = Number.POSITIVE_INFINITY;
   const sockets = new Set<Socket>();
 
@@ -68,7 +71,7 @@ export async function tcpProxy(first: ProxyTarget): Promise<TcpProxy> {
           return;
         }
         if (socket === upstream) bytesLeft -= chunk.length;
-        other.write(chunk);
+        other.write(socket === upstream ? rewrite(chunk) : chunk);
       });
     }
   });
@@ -95,6 +98,9 @@ export async function tcpProxy(first: ProxyTarget): Promise<TcpProxy> {
     },
     cutAfter(bytes) {
       bytesLeft = bytes;
+    },
+    rewrite(next) {
+      rewrite = next;
     },
     target(next) {
       target = next;

@@ -5,6 +5,8 @@
 export interface PgPool {
   connect(): Promise<PgClient>;
   on(event: "error", listener: (error: Error) => void): unknown;
+  /** Told of a connection that was made, before anybody has it. */
+  on(event: "connect", listener: (client: PgClient) => void): unknown;
   /** Connections that are open. */
   readonly totalCount?: number;
   readonly options?: { readonly max?: number; readonly pipeline?: boolean | undefined };
