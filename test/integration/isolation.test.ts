@@ -1,22 +1,12 @@
 import { BehalfError } from "@behalf/core";
 import { expect, inject, it } from "vitest";
 
+import { random } from "../support/random.ts";
 import { type Human, HUMANS, makeWorld } from "../support/world.ts";
 
 const CALLS = Number(process.env["BEHALF_ISOLATION_CALLS"] ?? 20_000);
 const SEED = Number(process.env["BEHALF_SEED"] ?? 20_261_123);
 const WORKERS = 8;
-
-/** A small generator with a kept seed: mulberry32. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /**
  * Makes the database count, for each human and organisation, the rows that the policy let through. The

@@ -77,6 +77,8 @@ export interface WorldOptions {
   /** Orders for each organisation. Default is `100`. */
   readonly orders?: number;
   readonly accessTokenTtlSeconds?: number;
+  /** Who there is, each with an organisation. Default is {@link HUMANS}. */
+  readonly humans?: Readonly<Record<string, { readonly org: string }>>;
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -100,8 +102,12 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   };
   await using stack = new AsyncDisposableStack();
 
+  const humans = options.humans ?? HUMANS;
+  const orgs = `array[${Object.values(humans)
+    .map(({ org }) => `'${org}'`)
+    .join()}]`;
   const idp = await startOpenIdProvider({
-    humans: Object.entries(HUMANS).map(([sub, { org }]) => ({ sub, claims: { org_id: org } })),
+    humans: Object.entries(humans).map(([sub, { org }]) => ({ sub, claims: { org_id: org } })),
     clients: [
       {
         clientId: "assistant",
@@ -170,7 +176,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     insert into orders
     select org.position * 1000000 + i, org.name, i * 1.25, case when i % 3 = 0 then 'note ' || i end,
       timestamptz '2026-01-01 00:00:00Z' + i * interval '1 minute'
-    from unnest(array['acme', 'globex', 'initech', 'umbrella']) with ordinality as org (name, position),
+    from unnest(${orgs}) with ordinality as org (name, position),
       generate_series(1, ${options.orders ?? 100}) i;
     create index on orders (org_id, id);
     analyze orders;
@@ -192,7 +198,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
       using (org_id = (select behalf.claim('org_id')));
     select behalf.guard('orders');
     select behalf.map_role('${idp.issuer}', 'org_id', org, '${names.agent}')
-    from unnest(array['acme', 'globex', 'initech', 'umbrella']) org;
+    from unnest(${orgs}) org;
     select behalf.add_gateway('${names.gateway}', writes => true);
     select behalf.add_statement_gateway('${names.statementGateway}');
   `);
