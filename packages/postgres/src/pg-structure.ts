@@ -43,6 +43,8 @@ export interface PgConnection {
   execute(message: { portal?: string; rows?: string }, more: boolean): void;
   close(message: { type: "P" | "S"; name: string }, more: boolean): void;
   sync(): void;
+  /** Not in the types of every version. */
+  sendCopyFail?(message: string): void;
 }
 
 /** What `client.query` takes beside texts: an object that speaks the protocol itself. */
@@ -53,7 +55,7 @@ export interface PgSubmittable {
   handleCommandComplete(message: { readonly text: string }): void;
   handlePortalSuspended(): void;
   handleEmptyQuery(): void;
-  handleCopyInResponse(): void;
+  handleCopyInResponse(connection: PgConnection): void;
   handleCopyData(): void;
   handleError(error: Error): void;
   handleReadyForQuery(): void;

@@ -4,7 +4,14 @@ import type { PgClient } from "./pg-structure.ts";
 import { PostgresBatch, type Step, type StepResult } from "./postgres-batch.ts";
 import { cancelRunning } from "./postgres-cancel.ts";
 import { type CallClock, orStopped } from "./postgres-clock.ts";
-import { duringCommit, isServerError, mapPostgresError, onStandby } from "./postgres-errors.ts";
+import {
+  afterCommit,
+  copyRefused,
+  duringCommit,
+  isServerError,
+  mapPostgresError,
+  onStandby,
+} from "./postgres-errors.ts";
 import type { OwnPool } from "./postgres-pool.ts";
 import { preparedStatements, type PreparedStatements } from "./postgres-prepared.ts";
 import { begin, reset, rollback } from "./postgres-steps.ts";
@@ -146,6 +153,7 @@ export function connections(options: ConnectionOptions): Connections {
           const results = await orStopped(batch.done, clock);
           running = null;
           if (!live) throw ended();
+          if (batch.copies !== null) throw commits ? afterCommit(copyRefused()) : copyRefused();
           return results;
         } catch (error) {
           // Only a server that has answered leaves the connection free for a clean-up.
@@ -153,6 +161,7 @@ export function connections(options: ConnectionOptions): Connections {
           if (answered) running = null;
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
+          if (answered && batch.copies !== null) throw copyRefused();
           if (
             answered &&
             batch.failedStep?.text === begin("write").text &&

@@ -81,6 +81,15 @@ export function onStandby({ code }: ServerError): BehalfError {
   );
 }
 
+/** COPY speaks a protocol of its own, in which rows travel that neither caps nor type parsers would see. */
+export function copyRefused(): BehalfError {
+  return new BehalfError(
+    "statement.refused",
+    "[postgres] COPY cannot move rows from or to the caller; read with a SELECT, or a stream, and write with INSERT ... select from unnest(...)",
+    { backend: "postgres", reason: "copy" },
+  );
+}
+
 /** Whether the database no longer takes this ticket, and the human has to be proved by the token again. */
 export function isStaleTicket(error: unknown): boolean {
   return isServerError(error) && error.code === "ZB008";

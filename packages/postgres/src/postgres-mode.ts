@@ -77,7 +77,10 @@ export function readAnswer(
 
 function statementSending(input: Statement, page: Page): Sending {
   return {
-    steps: (role) => [assume, statementStep(input, page.maxRows + 1, role)],
+    steps: (role) => [
+      assume,
+      { ...statementStep(input, page.maxRows + 1, role), maxBytes: page.maxBytes },
+    ],
     read([, ran], typeParser) {
       const fields = ran?.fields ?? [];
       const result = readPage(fields, ran?.rows ?? [], plainReader(fields, typeParser), page);
