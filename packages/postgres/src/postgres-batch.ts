@@ -26,6 +26,7 @@ export interface ResumeStep {
   readonly portal: string;
   readonly rows: number;
   readonly text?: undefined;
+  readonly name?: undefined;
 }
 
 export type Step = TextStep | ResumeStep;

@@ -8,9 +8,11 @@ import {
   afterCommit,
   copyRefused,
   duringCommit,
+  isPreparedMixUp,
   isServerError,
   mapPostgresError,
   onStandby,
+  preparedMixUp,
 } from "./postgres-errors.ts";
 import type { OwnPool } from "./postgres-pool.ts";
 import { preparedStatements, type PreparedStatements } from "./postgres-prepared.ts";
@@ -162,6 +164,10 @@ export function connections(options: ConnectionOptions): Connections {
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
           if (answered && batch.copies !== null) throw copyRefused();
+          if (answered && isPreparedMixUp(error) && batch.failedStep?.name) {
+            // On a connection of its own, a name can only be missing because an author deallocated it.
+            if (state.isPooled || error.code === "42P05") throw preparedMixUp(error);
+          }
           if (
             answered &&
             batch.failedStep?.text === begin("write").text &&

@@ -81,6 +81,23 @@ export function onStandby({ code }: ServerError): BehalfError {
   );
 }
 
+/**
+ * Whether a named statement was not there, or was there already. Names belong to one client of one backend, so
+ * a pooler that lends a client another backend in each transaction mixes them up.
+ */
+export function isPreparedMixUp(error: ServerError): boolean {
+  return error.code === "26000" || error.code === "42P05";
+}
+
+/** What to do about it, where a pooler stands between. */
+export function preparedMixUp({ code }: ServerError): BehalfError {
+  return new BehalfError(
+    "configuration",
+    "[postgres] a pooler between this adapter and the database loses prepared statements, so nothing was run; give the adapter `preparedStatements: false`, or use a PgBouncer from 1.21 on with max_prepared_statements",
+    { backend: "postgres", reason: "prepared_statements", nativeCode: code },
+  );
+}
+
 /** COPY speaks a protocol of its own, in which rows travel that neither caps nor type parsers would see. */
 export function copyRefused(): BehalfError {
   return new BehalfError(
