@@ -58,6 +58,8 @@ export interface Stage {
   endsAt(event: "PgSleep"): Promise<void>;
   /** Ends the gateway's sessions, as `pg_terminate_backend` does, and waits until they are gone. */
   terminate(): Promise<void>;
+  /** Waits until no session of the login for texts is left. */
+  gone(): Promise<void>;
   /** One call of Alice, of the wanted kind. */
   call(kind: CallKind, work: Work, options?: RunOptions): Promise<unknown>;
   /** Undone when the fault is over, the last one first. */

@@ -49,7 +49,27 @@ export const SERVER_FAULTS: readonly Fault[] = [
           await session.query("select 1");
         },
       }),
-    { "run that writes": [lost, "", "none", "no", "cut"] },
+    { "run that writes": [lost, "57P01", "none", "no", "cut"] },
+  ),
+  ...each(
+    "the session is terminated after the last statement of a run, before its COMMIT",
+    (stage, call) => stage.call(call, { ...quick(stage, call), next: () => stage.terminate() }),
+    { "run that writes": [lost, "57P01", "none", "no", "cut"] },
+  ),
+  ...each(
+    "the server ends a run whose callback left its transaction idle for too long",
+    (stage, call) =>
+      stage.call(call, {
+        ...quick(stage, call),
+        next: async (session) => {
+          await session.query(
+            "select set_config('idle_in_transaction_session_timeout', '50', true)",
+          );
+          await stage.gone();
+          await session.query("select 1");
+        },
+      }),
+    { "run that writes": ["timeout", "25P03", "none", "no", "cut"] },
   ),
   ...each(
     "the session is terminated while its COMMIT waits for a standby",

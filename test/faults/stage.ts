@@ -72,6 +72,14 @@ export async function outcomeOf(
         const left = await ask("select 1 as n from pg_stat_activity where pid = any($1)", [pids]);
         return left.length === 0;
       });
+      // Their last words have arrived when an answer that was asked for after them has.
+      await ask("select 1 as n");
+    },
+    async gone() {
+      const left = "select 1 as n from pg_stat_activity where usename = $1";
+      await until(async () => (await ask(left, [gateway])).length === 0);
+      // Its last words have arrived when an answer that was asked for after them has.
+      await ask(left, [gateway]);
     },
     async call(kind, work, options = {}) {
       const alice = await world.delegate("alice");

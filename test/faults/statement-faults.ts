@@ -49,8 +49,8 @@ async function capped(bring: () => Promise<unknown>): Promise<void> {
   if (result.truncated !== "bytes" || result.rows.length !== 1) {
     throw new Error(`it was cut by ${result.truncated}, at ${result.rows.length} rows`);
   }
-  // 70 to 110 MiB are buffers that the collector has not taken yet; a result that is held takes 200 more.
-  if (grew > 160) throw new Error(`it took ${grew.toFixed()} MiB of memory`);
+  // Around 100 MiB are buffers that the collector has not taken yet; a result that is held takes 300 more.
+  if (grew > 250) throw new Error(`it took ${grew.toFixed()} MiB of memory`);
 }
 
 /** What the statement does, or what others do at the same time. */
@@ -211,9 +211,9 @@ export const STATEMENT_FAULTS: readonly Fault[] = [
     { "text reads": ["ok", "", "", "", "kept"] },
   ),
   ...each(
-    "a result of 200 MB against a byte cap of 1 MiB: nothing more is kept of it",
+    "a result of 300 MB against a byte cap of 1 MiB: nothing more is kept of it",
     async (stage, call) => {
-      const statement = sql`select repeat('x', 1000000) from generate_series(1, 200)`;
+      const statement = sql`select repeat('x', 1000000) from generate_series(1, 300)`;
       await capped(() => stage.call(call, { ...quick(stage, call), statement }));
     },
     { "statement reads": ["ok", "", "", "", "kept"] },

@@ -216,7 +216,11 @@ describe("on a hot standby", () => {
           await session.query(ORGS);
         }),
       );
-      expect(await idle).toMatchObject({ code: "backend.unavailable", effect: "none" });
+      expect(await idle).toMatchObject({
+        code: "backend.failed",
+        nativeCode: "40001",
+        effect: "none",
+      });
       expect((await shop.query(await world.delegate("bob"), ORGS)).rows).toEqual([["globex"]]);
     } finally {
       await onStandby.query("alter system reset max_standby_streaming_delay");

@@ -133,7 +133,10 @@ export function connections(options: ConnectionOptions): Connections {
         throw error;
       }
       const state = stateOf(client);
-      client.on("error", ignore);
+      // What the server said as it took leave while nothing was asked of it. The driver forgets it.
+      const farewells: Error[] = [];
+      const onError = (error: Error) => void farewells.push(error);
+      client.on("error", onError);
       let running: PostgresBatch | null = null;
       let clean = true;
       let spoiled = false;
@@ -145,6 +148,12 @@ export function connections(options: ConnectionOptions): Connections {
       const send = async (steps: readonly Step[]) => {
         if (!live) throw ended();
         clock.check();
+        const [farewell] = farewells;
+        if (farewell !== undefined) {
+          // Nothing can be sent any more, a COMMIT neither.
+          clean = false;
+          throw farewell;
+        }
         const batch = new PostgresBatch(steps, state.prepared);
         const commits = steps.some((step) => step.text !== undefined && step.commits === true);
         running = batch;
@@ -194,7 +203,7 @@ export function connections(options: ConnectionOptions): Connections {
         });
       } finally {
         live = false;
-        client.removeListener("error", ignore);
+        client.removeListener("error", onError);
         if (running || spoiled) {
           client.on("error", ignore);
           track(retire(client, running).finally(release));
