@@ -72,10 +72,12 @@ export async function calls(options: CallsOptions): Promise<readonly Figure[]> {
       application_name: APPLICATION,
       max,
     });
-  const effects = new Map<string, string>();
+  /** What the records say of the calls under way. Statements of a run have records of their own. */
+  const effects = new Map<string, string | null>();
   const records: RecordSink = {
     async write(record) {
-      if (record.kind === "outcome") effects.set(record.id, record.effect ?? record.status);
+      if (record.kind !== "outcome" || !effects.has(record.id)) return;
+      effects.set(record.id, record.effect ?? record.status);
     },
     async close() {},
   };
@@ -112,6 +114,7 @@ export async function calls(options: CallsOptions): Promise<readonly Figure[]> {
 
   async function attempt(kind: Kind, human: string, work: (call: SoakCall) => Promise<void>) {
     const delegation = await world.front.delegate(tokens.get(human));
+    effects.set(delegation.callId, null);
     const ids: number[] = [];
     const mine = (rows: readonly SqlRow[]) => {
       rowsSeen += rows.length;
@@ -174,8 +177,7 @@ export async function calls(options: CallsOptions): Promise<readonly Figure[]> {
     }
     const recorded = effects.get(delegation.callId);
     effects.delete(delegation.callId);
-    // Only the first use of a delegation has its id, and none of these calls uses one twice.
-    if (recorded !== undefined && recorded !== effect) disagreeing += 1;
+    if (recorded !== effect) disagreeing += 1;
     made += 1;
     faults.after(made);
   }
