@@ -20,7 +20,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
   ...each(
     "the network is cut in the middle of a statement, and the server goes on",
     async (stage, call) => {
-      const going = stage.call(call, slow(stage, call, 0.5));
+      const going = stage.call(call, slow(stage, call, 0.3));
       going.catch(() => {});
       await stage.waitsFor("PgSleep");
       stage.proxy.mode("cut");

@@ -1,6 +1,6 @@
 import { BehalfError, sql } from "@behalf/core";
 import type { LocalPostgres } from "@behalf/local";
-import pg from "pg";
+import type pg from "pg";
 
 import { until } from "../support/failure.ts";
 import type { TcpProxy } from "../support/tcp-proxy.ts";
@@ -20,13 +20,20 @@ export const MARKS = `
 const MINE = "select distinct org_id from orders";
 const MINE_STATEMENT = sql`select distinct org_id from orders`;
 
+export interface FaultParts {
+  readonly world: World;
+  readonly server: LocalPostgres;
+  /** Between the adapter and the server. */
+  readonly proxy: TcpProxy;
+  /** A superuser's connections to the world's database, past the proxy. */
+  readonly observer: pg.Pool;
+  /** The humans' tokens, once there is one. */
+  readonly tokens: Map<string, string>;
+}
+
 /** Produces a fault and says what came of it. */
-export async function outcomeOf(
-  fault: Fault,
-  parts: { readonly world: World; readonly server: LocalPostgres; readonly proxy: TcpProxy },
-  mark: number,
-): Promise<Outcome> {
-  const { world, server, proxy } = parts;
+export async function outcomeOf(fault: Fault, parts: FaultParts, mark: number): Promise<Outcome> {
+  const { world, server, proxy, observer, tokens } = parts;
   const address = { host: "127.0.0.1", port: proxy.port };
   const { gateway, statementGateway } = world.names;
   const password = world.passwords.statementGateway;
@@ -40,16 +47,12 @@ export async function outcomeOf(
   const shop = world.adapter({ pool: pools.sandbox, statements: { pool: pools.statement } });
   const undo: (() => Promise<void>)[] = [];
 
-  const ask: Stage["ask"] = async (text, values = []) => {
-    const url = server.urlFor({ ...server.superuser, database: world.names.database });
-    const client = new pg.Client({ connectionString: url });
-    client.on("error", () => {});
-    await client.connect();
-    try {
-      return (await client.query<Record<string, unknown>>(text, [...values])).rows;
-    } finally {
-      await client.end();
-    }
+  const ask: Stage["ask"] = async (text, values = []) =>
+    (await observer.query<Record<string, unknown>>(text, [...values])).rows;
+  const delegate = async (human: string) => {
+    let token = tokens.get(human);
+    if (token === undefined) tokens.set(human, (token = await world.token(human)));
+    return world.front.delegate(token);
   };
   const ours = "from pg_stat_activity where usename in ($1, $2)";
   const logins = [gateway, statementGateway];
@@ -57,12 +60,14 @@ export async function outcomeOf(
     (await ask(`select 1 as n ${ours} and wait_event = $3 and state <> 'idle'`, [...logins, event]))
       .length;
   const stage: Stage = {
-    ...parts,
+    world,
+    server,
+    proxy,
     shop,
     pools,
     mark,
     ask,
-    delegate: (human) => world.delegate(human),
+    delegate,
     waitsFor: (event) => until(async () => (await waiting(event)) > 0),
     endsAt: (event) => until(async () => (await waiting(event)) === 0),
     async terminate() {
@@ -82,7 +87,7 @@ export async function outcomeOf(
       await ask(left, [gateway]);
     },
     async call(kind, work, options = {}) {
-      const alice = await world.delegate("alice");
+      const alice = await delegate("alice");
       const write = { ...options, access: "write" } as const;
       switch (kind) {
         case "text reads":
@@ -116,7 +121,7 @@ export async function outcomeOf(
   /** Whose rows a human sees, and on which session. */
   const look = async (human: string) => {
     const inputs = { sandbox: MINE, statement: MINE_STATEMENT };
-    const { rows } = await shop.query(await world.delegate(human), inputs[login]);
+    const { rows } = await shop.query(await delegate(human), inputs[login]);
     const sessions = await ask("select pid from pg_stat_activity where usename = $1", [usename]);
     return { orgs: rows.flat(), pids: sessions.map(({ pid }) => pid) };
   };

@@ -7,7 +7,7 @@ import { CALLER_FAULTS } from "../faults/caller-faults.ts";
 import type { Fault } from "../faults/fault.ts";
 import { NETWORK_FAULTS } from "../faults/network-faults.ts";
 import { SERVER_FAULTS } from "../faults/server-faults.ts";
-import { MARKS, outcomeOf } from "../faults/stage.ts";
+import { type FaultParts, MARKS, outcomeOf } from "../faults/stage.ts";
 import { STATEMENT_FAULTS } from "../faults/statement-faults.ts";
 import { faultTable, plainTable } from "../faults/table.ts";
 import { embeddedPostgres } from "../support/embedded-postgres.ts";
@@ -17,6 +17,7 @@ import { makeWorld, type World } from "../support/world.ts";
 let server: LocalPostgres;
 let world: World;
 let proxy: TcpProxy;
+let parts: FaultParts;
 beforeAll(async () => {
   server = await embeddedPostgres({
     settings: { synchronous_commit: "on", deadlock_timeout: "20ms" },
@@ -27,6 +28,11 @@ beforeAll(async () => {
     `${MARKS} grant select on marks to ${agent}; grant select, insert, update on marks to ${writer}, ${statements}`,
   );
   proxy = await tcpProxy(server);
+  const connectionString = server.urlFor({ ...server.superuser, database: world.names.database });
+  const observer = world.pool({ connectionString });
+  // Some faults stop the server.
+  observer.on("error", () => {});
+  parts = { world, server, proxy, observer, tokens: new Map() };
 });
 afterAll(async () => {
   await proxy?.[Symbol.asyncDispose]();
@@ -57,7 +63,7 @@ describe("the table of docs/faults.md", () => {
       if (fault.since !== undefined && Number(server.version.split(".")[0]) < fault.since) return;
       marks += 1;
       const { code, native, effect, made, connection } = fault;
-      expect(await outcomeOf(fault, { world, server, proxy }, marks)).toEqual({
+      expect(await outcomeOf(fault, parts, marks)).toEqual({
         code,
         native,
         effect,
