@@ -173,7 +173,7 @@ export function connections(options: ConnectionOptions): Connections {
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
           if (answered && batch.copies !== null) throw copyRefused();
-          if (answered && isPreparedMixUp(error) && batch.failedStep?.name) {
+          if (answered && isPreparedMixUp(error, batch.failedStep?.name)) {
             // On a connection of its own, a name can only be missing because an author deallocated it.
             if (state.isPooled || error.code === "42P05") throw preparedMixUp(error);
           }

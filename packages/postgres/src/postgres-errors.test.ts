@@ -1,7 +1,12 @@
 import { BehalfError } from "@behalf/core";
 import { describe, expect, it } from "vitest";
 
-import { isServerError, isStaleTicket, mapPostgresError } from "./postgres-errors.ts";
+import {
+  isPreparedMixUp,
+  isServerError,
+  isStaleTicket,
+  mapPostgresError,
+} from "./postgres-errors.ts";
 
 function serverError(code: string, more: object = {}): Error {
   return Object.assign(new Error("the server's words"), { code, severity: "ERROR", ...more });
@@ -87,6 +92,19 @@ describe("mapPostgresError", () => {
     const ours = new BehalfError("cancelled", "stopped");
     expect(mapPostgresError(ours, "call")).toBe(ours);
   });
+});
+
+it("knows a pooler's mix-up of names from an author's own PREPARE", () => {
+  const answer = (code: string, name: string) =>
+    Object.assign(new Error(`prepared statement "${name}" already exists`), {
+      code,
+      severity: "ERROR",
+    });
+  expect(isPreparedMixUp(answer("42P05", "behalf_begin"), "behalf_begin")).toBe(true);
+  expect(isPreparedMixUp(answer("26000", "behalf_begin"), "behalf_begin")).toBe(true);
+  expect(isPreparedMixUp(answer("42P05", "mine"), "behalf:a")).toBe(false);
+  expect(isPreparedMixUp(answer("42P05", ""), "")).toBe(false);
+  expect(isPreparedMixUp(answer("42601", "behalf_begin"), "behalf_begin")).toBe(false);
 });
 
 it("knows a server's answer from a broken connection", () => {

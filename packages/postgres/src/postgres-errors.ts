@@ -83,9 +83,12 @@ export function onStandby({ code }: ServerError): BehalfError {
 
 /**
  * Whether a named statement was not there, or was there already. Names belong to one client of one backend, so
- * a pooler that lends a client another backend in each transaction mixes them up.
+ * a pooler that lends a client another backend in each transaction mixes them up. An author's own PREPARE or
+ * EXECUTE fails with the same codes, and another name.
  */
-export function isPreparedMixUp(error: ServerError): boolean {
+export function isPreparedMixUp(error: ServerError, name: string | undefined): boolean {
+  const isNameless = name === undefined || name === "";
+  if (isNameless || !error.message.includes(`"${name}"`)) return false;
   return error.code === "26000" || error.code === "42P05";
 }
 
