@@ -59,7 +59,7 @@ const ROWS = (secret: string) => `
 export async function makeAttackWorld(url: string, hardened: boolean): Promise<AttackWorld> {
   await using stack = new AsyncDisposableStack();
   const world = stack.use(
-    await makeWorld({ url, orders: 20, humans: HOSTILE_HUMANS, accessTokenTtlSeconds: 3_600 }),
+    await makeWorld({ url, orders: 20, moreHumans: HOSTILE_HUMANS, accessTokenTtlSeconds: 3_600 }),
   );
   const { admin, names } = world;
   const id = randomBytes(5).toString("hex");

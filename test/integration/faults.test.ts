@@ -135,3 +135,26 @@ it("says backend.unavailable when the connection is cut, idle or busy, and recov
   await until(() => pool.totalCount === 0);
   expect((await shop.query(await world.delegate("bob"), "select 1")).rows).toEqual([[1]]);
 });
+
+it("lives on when a connection is terminated in the moment it is made", async () => {
+  await using proxy = await tcpProxy({ host: server.host, port: server.port });
+  const pool = world.pool({
+    connectionString: world.url(undefined, { host: "127.0.0.1", port: proxy.port }),
+  });
+  const shop = world.adapter({ pool });
+  // ReadyForQuery, and in the same packet what a server says that is being shut down.
+  const ready = Buffer.from([0x5a, 0, 0, 0, 5, 0x49]);
+  const fields = Buffer.from("SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0");
+  const head = Buffer.from([0x45, 0, 0, 0, fields.length + 4]);
+  let leaves = 0;
+  proxy.rewrite((chunk) => {
+    if (!chunk.subarray(-6).equals(ready)) return chunk;
+    leaves += 1;
+    return Buffer.concat([chunk, head, fields]);
+  });
+  const error = await failure(shop.query(await world.delegate("alice"), "select 1"));
+  expect(error).toMatchObject({ code: "backend.unavailable", effect: "none" });
+  expect(leaves).toBe(1);
+  proxy.rewrite((chunk) => chunk);
+  expect((await shop.query(await world.delegate("bob"), "select 1")).rows).toEqual([[1]]);
+});

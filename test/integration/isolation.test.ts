@@ -1,52 +1,13 @@
 import { BehalfError } from "@behalf/core";
 import { expect, inject, it } from "vitest";
 
+import { OBSERVER, whoSawWhat } from "../support/observer.ts";
+import { random } from "../support/random.ts";
 import { type Human, HUMANS, makeWorld } from "../support/world.ts";
 
 const CALLS = Number(process.env["BEHALF_ISOLATION_CALLS"] ?? 20_000);
 const SEED = Number(process.env["BEHALF_SEED"] ?? 20_261_123);
 const WORKERS = 8;
-
-/** A small generator with a kept seed: mulberry32. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-/**
- * Makes the database count, for each human and organisation, the rows that the policy let through. The
- * counts are the server's own function statistics: they survive the ROLLBACK of the reads, and a
- * connection of the test's own reads them.
- */
-const OBSERVER = `
-  create schema observer;
-  do $$
-  declare pair record;
-  begin
-    for pair in
-      select human, org from unnest(array['alice', 'bob', 'carol', 'dan']) human,
-        unnest(array['acme', 'globex', 'initech', 'umbrella']) org
-    loop
-      execute format('create function observer.%I() returns boolean language plpgsql as $f$begin return true; end$f$',
-        pair.human || ' saw ' || pair.org);
-    end loop;
-  end $$;
-  create function observer.saw(human text, org text) returns boolean language plpgsql set search_path = pg_catalog as $$
-  declare answer boolean;
-  begin
-    execute format('select observer.%I()', human || ' saw ' || org) into answer;
-    return answer;
-  end $$;
-  grant usage on schema observer to behalf_agents;
-  drop policy agents_read on orders;
-  create policy agents_read on orders for select to behalf_agents using (
-    org_id = (select behalf.claim('org_id')) and observer.saw((select behalf.claim('sub')), org_id));
-`;
 
 /** Four humans over two connections, in every way that a call can end. */
 it(
@@ -178,10 +139,7 @@ it(
 
     // As the database saw it, asked on a connection of its own: sessions write their statistics when they end.
     await pool.end();
-    const { rows: saw } = await world.admin.query<{ funcname: string; calls: string }>(
-      "select funcname, calls from pg_stat_user_functions where schemaname = 'observer' and funcname like '% saw %' and calls > 0 order by 1",
-    );
-    expect(saw.map(({ funcname }) => funcname)).toEqual([
+    expect(await whoSawWhat(world.admin)).toEqual([
       "alice saw acme",
       "bob saw globex",
       "carol saw initech",

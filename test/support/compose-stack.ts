@@ -1,15 +1,12 @@
 import {
   chmodSync,
-  chownSync,
   copyFileSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
 } from "node:fs";
-import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -22,17 +19,7 @@ import { composeFile, dockerFolder } from "./compose-file.ts";
 import { embeddedPostgres } from "./embedded-postgres.ts";
 import { until } from "./failure.ts";
 import { installText } from "./kit-world.ts";
-
-/** PgBouncer and the embedded PostgreSQL refuse root, and run under this account then. */
-const NOBODY = 65_534;
-
-/** Debian's pgbouncer lies where only root's PATH leads. */
-export const pgbouncerPath: string | undefined = [
-  ...(process.env["PATH"] ?? "").split(":"),
-  "/usr/sbin",
-]
-  .map((folder) => join(folder, "pgbouncer"))
-  .find((path) => existsSync(path));
+import { answersAt, freePort, giveToPooler, poolerAccount, stopCommand } from "./pgbouncer.ts";
 
 /** The topology of docker/compose.yaml, made of its very files, as processes of this machine. */
 export interface ComposeStack extends AsyncDisposable {
@@ -78,7 +65,7 @@ export async function startComposeStack(options: { poolSize: number }): Promise<
     if (unknown.length > 0) throw new Error(`${service} has no variables ${unknown.join(", ")}`);
     return { ...given, ...changes };
   };
-  const stopAtEnd = (run: CommandRun) => stack.defer(() => stop(run));
+  const stopAtEnd = (run: CommandRun) => stack.defer(() => stopCommand(run));
 
   const node = process.execPath;
   const provider = runCommand(
@@ -109,7 +96,7 @@ export async function startComposeStack(options: { poolSize: number }): Promise<
     ...envOf("pgbouncer", { DATABASE_HOST: postgres.host, SECRETS_FOLDER: secretsOf("pgbouncer") }),
   });
   stopAtEnd(pooler);
-  await until(() => answers(poolerPort));
+  await until(() => answersAt(poolerPort));
 
   const stateFile = join(folder, "synced");
   const keysync = runCommand(node, [join(dockerFolder, "keysync/keysync.ts")], {
@@ -182,8 +169,7 @@ function startPooler(
 ): CommandRun {
   const own = join(folder, "pgbouncer");
   mkdirSync(own, { mode: 0o700 });
-  const isRoot = process.getuid?.() === 0;
-  if (isRoot) chownSync(own, NOBODY, NOBODY);
+  giveToPooler(own);
   // The other account may not be able to read the repository.
   const script = join(folder, "start.sh");
   copyFileSync(join(dockerFolder, "pgbouncer/start.sh"), script);
@@ -202,38 +188,11 @@ function startPooler(
       TEMPLATE: template,
       RUN_FOLDER: own,
     },
-    isRoot ? { uid: NOBODY, gid: NOBODY } : {},
+    poolerAccount,
   );
 }
 
 async function ran(run: CommandRun): Promise<void> {
   const code = await run.ended;
   if (code !== 0) throw new Error(`it ended with ${code}: ${run.out()}${run.error()}`);
-}
-
-async function stop(run: CommandRun): Promise<void> {
-  run.process.kill("SIGTERM");
-  const timer = setTimeout(() => run.process.kill("SIGKILL"), 15_000);
-  await run.ended;
-  clearTimeout(timer);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => {
-    server.close(resolve);
-  });
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: "127.0.0.1" });
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
-  });
 }

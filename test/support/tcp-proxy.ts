@@ -9,14 +9,33 @@ export interface TcpProxy extends AsyncDisposable {
   /** How often a client spoke after the server had answered, since the last reset. */
   readonly roundTrips: number;
   reset(): void;
-  /** From now on: pass bytes on, keep them back without closing, or cut every connection. */
-  mode(mode: "pass" | "hold" | "cut"): void;
+  /**
+   * From now on: pass bytes on, keep them back without closing, pass on what clients say and keep back what
+   * they are answered, or cut every connection.
+   */
+  mode(mode: ProxyMode): void;
+  /** Cuts the connection over which the server will have sent so many more bytes, having passed these on. */
+  cutAfter(bytes: number): void;
+  /** Passes on something else than what servers say, from now on. */
+  rewrite(answer: (chunk: Buffer) => Buffer): void;
+  /** Connects clients that come from now on with another server. */
+  target(next: ProxyTarget): void;
 }
 
-export async function tcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
+export type ProxyMode = "pass" | "hold" | "deaf" | "cut";
+
+export interface ProxyTarget {
+  readonly host: string;
+  readonly port: number;
+}
+
+export async function tcpProxy(first: ProxyTarget): Promise<TcpProxy> {
+  let target = first;
   let clientWrites = 0;
   let roundTrips = 0;
-  let mode: "pass" | "hold" | "cut" = "pass";
+  let mode: ProxyMode = "pass";
+  let rewrite = (chunk: Buffer): Buffer => chunk;
+  let bytesLeft = Number.POSITIVE_INFINITY;
   const sockets = new Set<Socket>();
 
   const server = createServer((client) => {
@@ -35,7 +54,8 @@ export async function tcpProxy(target: { host: string; port: number }): Promise<
       socket.on("error", () => socket.destroy());
       socket.on("close", () => {
         sockets.delete(socket);
-        other.destroy();
+        // What was passed on before may still be on its way.
+        if (!other.writableEnded) other.destroy();
       });
       socket.on("data", (chunk) => {
         if (socket === client) {
@@ -43,7 +63,15 @@ export async function tcpProxy(target: { host: string; port: number }): Promise<
           if (serverSpokeLast) roundTrips += 1;
         }
         serverSpokeLast = socket === upstream;
-        if (mode === "pass") other.write(chunk);
+        if (mode === "hold" || (mode === "deaf" && socket === upstream)) return;
+        if (socket === upstream && chunk.length >= bytesLeft) {
+          client.end(chunk.subarray(0, bytesLeft), () => client.destroy());
+          bytesLeft = Number.POSITIVE_INFINITY;
+          upstream.destroy();
+          return;
+        }
+        if (socket === upstream) bytesLeft -= chunk.length;
+        other.write(socket === upstream ? rewrite(chunk) : chunk);
       });
     }
   });
@@ -67,6 +95,15 @@ export async function tcpProxy(target: { host: string; port: number }): Promise<
     mode(next) {
       mode = next;
       if (next === "cut") for (const socket of sockets) socket.destroy();
+    },
+    cutAfter(bytes) {
+      bytesLeft = bytes;
+    },
+    rewrite(next) {
+      rewrite = next;
+    },
+    target(next) {
+      target = next;
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();

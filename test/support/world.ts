@@ -81,8 +81,10 @@ export interface WorldOptions {
   readonly dba?: { readonly user: string; readonly password: string };
   /** What a human's tokens say in addition. */
   readonly claims?: Readonly<Partial<Record<Human, Readonly<Record<string, unknown>>>>>;
-  /** Further humans, with the organisation that their tokens name. */
-  readonly humans?: Readonly<Record<string, string>>;
+  /** Further humans of the provider's, with the organisation that their tokens name. */
+  readonly moreHumans?: Readonly<Record<string, string>>;
+  /** Who there is, each with an organisation that has orders. Default is {@link HUMANS}. */
+  readonly humans?: Readonly<Record<string, { readonly org: string }>>;
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -106,10 +108,14 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   };
   await using stack = new AsyncDisposableStack();
 
+  const humans = options.humans ?? HUMANS;
+  const orgs = `array[${Object.values(humans)
+    .map(({ org }) => `'${org}'`)
+    .join()}]`;
   const idp = await startOpenIdProvider({
     humans: [
-      ...Object.entries(HUMANS).map(([sub, { org }]) => [sub, org] as const),
-      ...Object.entries(options.humans ?? {}),
+      ...Object.entries(humans).map(([sub, { org }]) => [sub, org] as const),
+      ...Object.entries(options.moreHumans ?? {}),
     ].map(([sub, org]) => ({
       sub,
       claims: { ...options.claims?.[sub as Human], org_id: org },
@@ -189,7 +195,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     insert into orders
     select org.position * 1000000 + i, org.name, i * 1.25, case when i % 3 = 0 then 'note ' || i end,
       timestamptz '2026-01-01 00:00:00Z' + i * interval '1 minute'
-    from unnest(array['acme', 'globex', 'initech', 'umbrella']) with ordinality as org (name, position),
+    from unnest(${orgs}) with ordinality as org (name, position),
       generate_series(1, ${options.orders ?? 100}) i;
     create index on orders (org_id, id);
     analyze orders;
@@ -211,7 +217,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
       using (org_id = (select behalf.claim('org_id')));
     select behalf.guard('orders');
     select behalf.map_role('${idp.issuer}', 'org_id', org, '${names.agent}')
-    from unnest(array['acme', 'globex', 'initech', 'umbrella']) org;
+    from unnest(${orgs}) org;
     select behalf.add_gateway('${names.gateway}', writes => true);
     select behalf.add_statement_gateway('${names.statementGateway}');
   `);

@@ -25,6 +25,9 @@ const REASONS: Readonly<Record<string, Advice>> = {
   gateway_reads: ONLY_READS,
   no_write_role: ONLY_READS,
   no_statement_role: no("This tool is not for this human. Tell the human."),
+  standby: later(
+    "The database only reads at the moment. Nothing was changed; try again in a minute.",
+  ),
   waiting: later("This human's other calls are still running. Wait until they have ended."),
 };
 

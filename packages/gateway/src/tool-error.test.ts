@@ -36,6 +36,13 @@ it.each([
   expect(error.advice).toMatch(advice);
 });
 
+it("sends nobody to correct a write that a standby refused", () => {
+  const facts = { reason: "standby", nativeCode: "0A000" };
+  const { error } = toolError(new BehalfError("backend.unavailable", "no", facts), "id", "write");
+  expect(error).toMatchObject({ code: "backend.unavailable", retry: true });
+  expect(error.advice).toContain("only reads at the moment");
+});
+
 it("warns before a write is repeated whose answer was lost", () => {
   const lost = new BehalfError("backend.unavailable", "lost", { effect: "unknown" });
   expect(toolError(lost).error).toMatchObject({ effect: "unknown", retry: false });

@@ -12,4 +12,4 @@ export type {
 } from "./openid-options.ts";
 export { LOCAL_SIGN_IN } from "./openid-sign-in.ts";
 export { startPostgres } from "./postgres.ts";
-export type { LocalPostgres, LocalPostgresOptions } from "./postgres.ts";
+export type { LocalPostgres, LocalPostgresOptions, LocalStandbyOptions } from "./postgres.ts";

@@ -9,6 +9,7 @@ import { advice, logTail, readLog } from "./postgres-log.ts";
 import type { ServerOwner, StopMode } from "./postgres-messages.ts";
 import { removeFolder } from "./remove-folder.ts";
 import { settingsFile } from "./postgres-settings.ts";
+import { copyPrimary, type Primary } from "./postgres-standby.ts";
 
 const READY_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 15_000;
@@ -33,6 +34,8 @@ export interface ClusterOptions {
   readonly password: string;
   readonly settings: Readonly<Record<string, string>>;
   readonly owner: ServerOwner | undefined;
+  /** Whom it follows, if it is a standby. */
+  readonly primary?: Primary;
   readonly onRunning: (pid: number) => void;
   readonly onStopped: () => void;
 }
@@ -71,6 +74,11 @@ export function createCluster(options: ClusterOptions): Cluster {
 
   async function initialise(): Promise<void> {
     mkdirSync(folder, { mode: 0o700 });
+    if (options.primary !== undefined) {
+      if (owner !== undefined) chownSync(folder, owner.uid, owner.gid);
+      await copyPrimary({ ...options, primary: options.primary, dataDirectory });
+      return;
+    }
     const passwordFile = join(folder, "password");
     await writeFile(passwordFile, options.password, { mode: 0o600 });
     if (owner !== undefined) {

@@ -81,6 +81,27 @@ describe.concurrent("what a process leaves when it ends", () => {
     await folder.becomesClean();
   });
 
+  it("nothing of a standby and its primary", async () => {
+    await using folder = testFolder();
+    await using holder = hold(folder, ["standby", "1"]);
+    const servers = await holder.servers();
+    expect(servers).toHaveLength(2);
+    holder.process.kill("SIGKILL");
+    await folder.becomesClean();
+    for (const { serverPid } of servers) expect(isAlive(serverPid)).toBe(false);
+  });
+
+  it("nothing when it is killed while a standby is being made", async () => {
+    await using folder = testFolder();
+    await using holder = hold(folder, ["standby", "1"]);
+    await until("the copy has begun", () =>
+      folder.left().some((name) => existsSync(join(folder.path, name, "2", "data"))),
+    );
+    holder.process.kill("SIGKILL");
+    await folder.becomesClean();
+    expect(holder.output()).toBe("");
+  });
+
   it("no open output: who reads it to the end does not wait for the guardian", async () => {
     await using folder = testFolder();
     await using holder = hold(folder, ["wait", "1"]);

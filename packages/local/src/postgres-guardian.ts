@@ -12,13 +12,23 @@ import type {
   GuardianMessage,
   GuardianRequest,
   NumberedRequest,
+  StandbyRequest,
 } from "./postgres-messages.ts";
 import { reachableBinaries } from "./postgres-reach.ts";
+import { forgetStandby, type Primary } from "./postgres-standby.ts";
 import { removeFolder } from "./remove-folder.ts";
 
 process.title = "behalf-postgres-guardian";
 
-const clusters = new Map<number, Cluster>();
+/** A server, with what it was made from. */
+interface Made {
+  readonly cluster: Cluster;
+  readonly request: CreateRequest;
+  /** Whom it follows, if it is a standby. */
+  readonly primary: Primary | undefined;
+}
+
+const servers = new Map<number, Made>();
 const copies = new Map<string, string>();
 let folder: string | undefined;
 let made = 0;
@@ -46,20 +56,40 @@ async function answer({ id, request }: NumberedRequest): Promise<void> {
 async function perform(request: GuardianRequest): Promise<CreatedServer | null> {
   if (closing) throw new Error("[@behalf/local] the guardian of the local PostgreSQL is stopping");
   if (request.op === "create") return create(request);
-  const cluster = clusters.get(request.server);
-  if (cluster === undefined) {
-    throw new Error("[@behalf/local] this local PostgreSQL was stopped and removed");
-  }
+  if (request.op === "standby") return createStandby(request);
+  const { cluster, primary } = serverOf(request.server);
   if (request.op === "start") await cluster.start();
   if (request.op === "stop") await cluster.stop(request.mode);
   if (request.op === "remove") {
     await cluster.remove();
-    clusters.delete(request.server);
+    servers.delete(request.server);
+    if (primary !== undefined) await forgetStandby(primary);
   }
   return null;
 }
 
-async function create(request: CreateRequest): Promise<CreatedServer> {
+function serverOf(server: number): Made {
+  const known = servers.get(server);
+  if (known === undefined) {
+    throw new Error("[@behalf/local] this local PostgreSQL was stopped and removed");
+  }
+  return known;
+}
+
+async function createStandby({ primary, settings }: StandbyRequest): Promise<CreatedServer> {
+  const { cluster, request } = serverOf(primary);
+  return create(
+    { ...request, settings: { ...request.settings, ...settings } },
+    {
+      dataDirectory: cluster.dataDirectory,
+      port: cluster.port,
+      password: request.password,
+      slot: `standby_${made + 1}`,
+    },
+  );
+}
+
+async function create(request: CreateRequest, primary?: Primary): Promise<CreatedServer> {
   const root = ensureFolder();
   const server = ++made;
   const cluster = createCluster({
@@ -68,16 +98,18 @@ async function create(request: CreateRequest): Promise<CreatedServer> {
     password: request.password,
     settings: request.settings,
     owner: request.owner,
+    ...(primary === undefined ? {} : { primary }),
     onRunning: (pid) => tell({ kind: "running", server, pid }),
     onStopped: () => tell({ kind: "stopped", server }),
   });
-  clusters.set(server, cluster);
+  servers.set(server, { cluster, request, primary });
   try {
     await cluster.initialise();
     await cluster.start();
   } catch (error) {
     await cluster.remove();
-    clusters.delete(server);
+    servers.delete(server);
+    if (primary !== undefined) await forgetStandby(primary);
     throw error;
   }
   return { server, dataDirectory: cluster.dataDirectory, port: cluster.port };
@@ -100,7 +132,7 @@ function tell(message: GuardianMessage): void {
 async function close(exitCode: number): Promise<void> {
   if (closing) return;
   closing = true;
-  await Promise.allSettled([...clusters.values()].map((cluster) => cluster.remove()));
+  await Promise.allSettled([...servers.values()].map(({ cluster }) => cluster.remove()));
   // Nobody is left to be told when it fails.
   if (folder !== undefined) await removeFolder(folder).catch(() => {});
   process.exit(exitCode);

@@ -16,9 +16,17 @@ export interface CreateRequest {
   readonly owner: ServerOwner | undefined;
 }
 
+/** Everything else that a standby needs is its primary's. */
+export interface StandbyRequest {
+  readonly op: "standby";
+  readonly primary: number;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
 /** What the process that uses the servers asks its guardian to do. */
 export type GuardianRequest =
   | CreateRequest
+  | StandbyRequest
   | { readonly op: "start"; readonly server: number }
   | { readonly op: "stop"; readonly server: number; readonly mode: StopMode }
   | { readonly op: "remove"; readonly server: number };

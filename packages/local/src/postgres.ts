@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { Client } from "pg";
 import { leaseGuardian, type GuardianLease } from "./guardian-client.ts";
 import { findBinaries } from "./postgres-binaries.ts";
-import type { CreatedServer, ServerOwner, StopMode } from "./postgres-messages.ts";
+import type { CreatedServer, GuardianRequest, ServerOwner, StopMode } from "./postgres-messages.ts";
 import { settingsFile } from "./postgres-settings.ts";
 
 export interface LocalPostgresOptions {
@@ -22,6 +22,11 @@ export interface LocalPostgresOptions {
   readonly gid?: number;
 }
 
+export interface LocalStandbyOptions {
+  /** Settings for postgresql.conf, for example `{ max_standby_streaming_delay: "0" }`. They win over the primary's. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
 export interface LocalPostgres extends AsyncDisposable {
   /** For example `"18.4"`. */
   readonly version: string;
@@ -39,6 +44,14 @@ export interface LocalPostgres extends AsyncDisposable {
   stopServer(mode?: StopMode): Promise<void>;
   /** Starts a stopped or killed server again, on the same port and data. */
   startServer(): Promise<void>;
+  /**
+   * Starts a hot standby that follows this server by streaming replication, with the same logins. It may
+   * lag: what was committed here can be missing there for a moment. `select pg_promote()`, sent to it, makes
+   * it a primary.
+   *
+   * @throws Error when this server is stopped or has tablespaces
+   */
+  startStandby(options?: LocalStandbyOptions): Promise<LocalPostgres>;
   /** Stops the server and removes all it had. May be called again. */
   stop(): Promise<void>;
 }
@@ -71,23 +84,42 @@ export async function startPostgres(options: LocalPostgresOptions = {}): Promise
     throw new Error("[@behalf/local] `password` must be one line and not empty");
   }
 
-  const guardian = leaseGuardian();
-  let made: CreatedServer | null = null;
-  try {
-    made = await guardian.request({
+  return startServer(
+    { ...options, database, password },
+    {
       op: "create",
       binaries,
       password,
       settings,
       owner: serverOwner(options),
-    });
+    },
+  );
+}
+
+/** What a primary and its standbys have in common. */
+interface ServerOptions {
+  readonly database: string;
+  readonly password: string;
+  readonly version?: string;
+}
+
+async function startServer(
+  options: ServerOptions,
+  request: Extract<GuardianRequest, { op: "create" | "standby" }>,
+): Promise<LocalPostgres> {
+  const { database, password } = options;
+  const guardian = leaseGuardian();
+  let made: CreatedServer | null = null;
+  try {
+    made = await guardian.request(request);
     if (made === null) throw new Error("[@behalf/local] the guardian named no server");
     const { server, port, dataDirectory } = made;
     const urlFor: LocalPostgres["urlFor"] = (login) =>
       `postgresql://${encodeURIComponent(login.user)}:${encodeURIComponent(login.password)}@127.0.0.1:${port}/${encodePath(login.database ?? database)}`;
     const version = await firstLogin({
       url: urlFor({ user: "postgres", password, database: "postgres" }),
-      database,
+      // A standby has it from its primary.
+      database: request.op === "create" ? database : "postgres",
       wanted: options.version,
     });
 
@@ -109,6 +141,10 @@ export async function startPostgres(options: LocalPostgresOptions = {}): Promise
       },
       startServer: async () => {
         await guardian.request({ op: "start", server });
+      },
+      startStandby: async ({ settings = {} } = {}) => {
+        settingsFile(settings);
+        return startServer({ database, password }, { op: "standby", primary: server, settings });
       },
       stop,
       [Symbol.asyncDispose]: stop,

@@ -5,6 +5,8 @@
 export interface PgPool {
   connect(): Promise<PgClient>;
   on(event: "error", listener: (error: Error) => void): unknown;
+  /** Told of a connection that was made, before anybody has it. */
+  on(event: "connect", listener: (client: PgClient) => void): unknown;
   /** Connections that are open. */
   readonly totalCount?: number;
   readonly options?: { readonly max?: number; readonly pipeline?: boolean | undefined };
@@ -41,6 +43,8 @@ export interface PgConnection {
   execute(message: { portal?: string; rows?: string }, more: boolean): void;
   close(message: { type: "P" | "S"; name: string }, more: boolean): void;
   sync(): void;
+  /** Not in the types of every version. */
+  sendCopyFail?(message: string): void;
 }
 
 /** What `client.query` takes beside texts: an object that speaks the protocol itself. */
@@ -51,7 +55,7 @@ export interface PgSubmittable {
   handleCommandComplete(message: { readonly text: string }): void;
   handlePortalSuspended(): void;
   handleEmptyQuery(): void;
-  handleCopyInResponse(): void;
+  handleCopyInResponse(connection: PgConnection): void;
   handleCopyData(): void;
   handleError(error: Error): void;
   handleReadyForQuery(): void;

@@ -11,6 +11,8 @@ export interface TextStep {
   readonly describePortal?: string;
   /** Describes the statement's own columns, and stops after so many rows. */
   readonly rows?: number;
+  /** Keeps no further rows once they passed so many bytes: the one that passes them is the last. Needs `rows`. */
+  readonly maxBytes?: number;
   /** Gives the statement's portal a name, so that a later batch can go on with it. Needs `rows`. */
   readonly portal?: string;
   /** Once this step has run, the transaction's changes stay, whatever happens to the rest of the batch. */
@@ -26,6 +28,7 @@ export interface ResumeStep {
   readonly portal: string;
   readonly rows: number;
   readonly text?: undefined;
+  readonly name?: undefined;
 }
 
 export type Step = TextStep | ResumeStep;
@@ -72,9 +75,15 @@ export class PostgresBatch implements PgSubmittable {
   callback?: (error: Error | null) => void;
   /** Whether a step after the commit failed: the changes stay, and the connection is not clean. */
   failedAfterCommit = false;
+  /** Whether a statement was a COPY from or to the client, which speaks a protocol of its own. */
+  copies: "in" | "out" | null = null;
+  /** The step that the server refused. Nothing after it has run. */
+  failedStep: Step | undefined;
   /** Whether a step did, or may do, what no reset undoes: the connection must be cut. */
   spoilsConnection = false;
   #current = 0;
+  /** Bytes of the rows that the current step brought. */
+  #bytes = 0;
   #committed = false;
 
   /** @param prepared names of the connection, or `null` for unnamed statements (PgBouncer before 1.21) */
@@ -150,6 +159,12 @@ export class PostgresBatch implements PgSubmittable {
   }
 
   handleDataRow(message: { readonly fields: readonly (string | null)[] }): void {
+    const step = this.#steps[this.#current];
+    if (step?.text !== undefined && step.maxBytes !== undefined) {
+      // The rest of the result has to be read, and none of it is held.
+      if (this.#bytes > step.maxBytes) return;
+      for (const text of message.fields) if (text !== null) this.#bytes += Buffer.byteLength(text);
+    }
     this.#results[this.#current]?.rows.push(message.fields);
   }
 
@@ -174,11 +189,19 @@ export class PostgresBatch implements PgSubmittable {
       this.spoilsConnection = true;
     }
     this.#current += 1;
+    this.#bytes = 0;
   }
 
-  handleCopyInResponse(): void {}
+  handleCopyInResponse(connection: PgConnection): void {
+    this.copies = "in";
+    // The server waits for rows, and has taken the batch's Sync for one of them.
+    connection.sendCopyFail?.("no rows can be sent");
+    connection.sync();
+  }
 
-  handleCopyData(): void {}
+  handleCopyData(): void {
+    this.copies = "out";
+  }
 
   handleError(error: Error): void {
     if ("code" in error && error.code === NO_SUCH_STATEMENT) this.#prepared?.forget();
@@ -191,6 +214,7 @@ export class PostgresBatch implements PgSubmittable {
       if (position >= this.#current) this.#prepared?.doubt(name);
     }
     this.callback?.(error);
+    this.failedStep = this.#steps[this.#current];
     this.failedAfterCommit = this.#committed;
     if (this.#committed) this.#resolve(this.#results);
     else this.#reject(error);

@@ -4,10 +4,19 @@ import type { PgClient } from "./pg-structure.ts";
 import { PostgresBatch, type Step, type StepResult } from "./postgres-batch.ts";
 import { cancelRunning } from "./postgres-cancel.ts";
 import { type CallClock, orStopped } from "./postgres-clock.ts";
-import { duringCommit, isServerError, mapPostgresError } from "./postgres-errors.ts";
+import {
+  afterCommit,
+  copyRefused,
+  duringCommit,
+  isPreparedMixUp,
+  isServerError,
+  mapPostgresError,
+  onStandby,
+  preparedMixUp,
+} from "./postgres-errors.ts";
 import type { OwnPool } from "./postgres-pool.ts";
 import { preparedStatements, type PreparedStatements } from "./postgres-prepared.ts";
-import { reset, rollback } from "./postgres-steps.ts";
+import { begin, reset, rollback } from "./postgres-steps.ts";
 import type { Turns } from "./postgres-turns.ts";
 
 /** How long a cancelled statement or a clean-up may take before the connection is cut, in milliseconds. */
@@ -124,17 +133,27 @@ export function connections(options: ConnectionOptions): Connections {
         throw error;
       }
       const state = stateOf(client);
-      client.on("error", ignore);
+      // What the server said as it took leave while nothing was asked of it. The driver forgets it.
+      const farewells: Error[] = [];
+      const onError = (error: Error) => void farewells.push(error);
+      client.on("error", onError);
       let running: PostgresBatch | null = null;
       let clean = true;
       let spoiled = false;
       let last: PostgresBatch | null = null;
+      let cleanUp = access;
       // A callback may keep its session and use it when the connection serves somebody else.
       let live = true;
 
       const send = async (steps: readonly Step[]) => {
         if (!live) throw ended();
         clock.check();
+        const [farewell] = farewells;
+        if (farewell !== undefined) {
+          // Nothing can be sent any more, a COMMIT neither.
+          clean = false;
+          throw farewell;
+        }
         const batch = new PostgresBatch(steps, state.prepared);
         const commits = steps.some((step) => step.text !== undefined && step.commits === true);
         running = batch;
@@ -145,6 +164,7 @@ export function connections(options: ConnectionOptions): Connections {
           const results = await orStopped(batch.done, clock);
           running = null;
           if (!live) throw ended();
+          if (batch.copies !== null) throw commits ? afterCommit(copyRefused()) : copyRefused();
           return results;
         } catch (error) {
           // Only a server that has answered leaves the connection free for a clean-up.
@@ -152,6 +172,20 @@ export function connections(options: ConnectionOptions): Connections {
           if (answered) running = null;
           // What a forgotten query was told by our own cancel is no timeout.
           if (!live) throw ended();
+          if (answered && batch.copies !== null) throw copyRefused();
+          if (answered && isPreparedMixUp(error, batch.failedStep?.name)) {
+            // On a connection of its own, a name can only be missing because an author deallocated it.
+            if (state.isPooled || error.code === "42P05") throw preparedMixUp(error);
+          }
+          if (
+            answered &&
+            batch.failedStep?.text === begin("write").text &&
+            error.code === "0A000"
+          ) {
+            // Nothing was written, and a standby refuses a part of what cleans up after writes.
+            cleanUp = "read";
+            throw onStandby(error);
+          }
           throw commits && !answered ? duringCommit(error) : error;
         } finally {
           spoiled ||= batch.spoilsConnection;
@@ -169,7 +203,7 @@ export function connections(options: ConnectionOptions): Connections {
         });
       } finally {
         live = false;
-        client.removeListener("error", ignore);
+        client.removeListener("error", onError);
         if (running || spoiled) {
           client.on("error", ignore);
           track(retire(client, running).finally(release));
@@ -177,7 +211,7 @@ export function connections(options: ConnectionOptions): Connections {
           client.release();
           release();
         } else {
-          const restoring = restore(client, state, access).finally(release);
+          const restoring = restore(client, state, cleanUp).finally(release);
           track(restoring);
           // Nobody waits for it longer than for the call.
           await orStopped(restoring, clock).catch(ignore);

@@ -1,7 +1,12 @@
 import { BehalfError } from "@behalf/core";
 import { describe, expect, it } from "vitest";
 
-import { isServerError, isStaleTicket, mapPostgresError } from "./postgres-errors.ts";
+import {
+  isPreparedMixUp,
+  isServerError,
+  isStaleTicket,
+  mapPostgresError,
+} from "./postgres-errors.ts";
 
 function serverError(code: string, more: object = {}): Error {
   return Object.assign(new Error("the server's words"), { code, severity: "ERROR", ...more });
@@ -16,6 +21,7 @@ describe("mapPostgresError", () => {
     ["0A000", "statement.refused"],
     ["57014", "timeout"],
     ["57P01", "backend.unavailable"],
+    ["57P04", "backend.unavailable"],
     ["22012", "backend.failed"],
     ["53100", "backend.failed"],
     ["XX000", "backend.failed"],
@@ -76,10 +82,29 @@ describe("mapPostgresError", () => {
     });
   });
 
+  it.each(["40001", "40P01"])("says of %s that the same call may succeed", (sqlstate) => {
+    const mapped = mapPostgresError(serverError(sqlstate), "call");
+    expect(mapped).toMatchObject({ code: "backend.failed", effect: "none" });
+    expect(mapped.message).toMatch(/nothing was changed, so it is safe to try again$/);
+  });
+
   it("leaves our own errors as they are", () => {
     const ours = new BehalfError("cancelled", "stopped");
     expect(mapPostgresError(ours, "call")).toBe(ours);
   });
+});
+
+it("knows a pooler's mix-up of names from an author's own PREPARE", () => {
+  const answer = (code: string, name: string) =>
+    Object.assign(new Error(`prepared statement "${name}" already exists`), {
+      code,
+      severity: "ERROR",
+    });
+  expect(isPreparedMixUp(answer("42P05", "behalf_begin"), "behalf_begin")).toBe(true);
+  expect(isPreparedMixUp(answer("26000", "behalf_begin"), "behalf_begin")).toBe(true);
+  expect(isPreparedMixUp(answer("42P05", "mine"), "behalf:a")).toBe(false);
+  expect(isPreparedMixUp(answer("42P05", ""), "")).toBe(false);
+  expect(isPreparedMixUp(answer("42601", "behalf_begin"), "behalf_begin")).toBe(false);
 });
 
 it("knows a server's answer from a broken connection", () => {

@@ -37,8 +37,12 @@ const CODES: Readonly<Record<string, BehalfErrorCode>> = {
   "57P01": "backend.unavailable",
   "57P02": "backend.unavailable",
   "57P03": "backend.unavailable",
+  "57P04": "backend.unavailable",
   "57P05": "backend.unavailable",
 };
+
+/** The server chose this transaction to give way to another one: the very same call may succeed. */
+const ROLLED_BACK: ReadonlySet<string> = new Set(["40001", "40P01"]);
 
 const CLASSES: Readonly<Record<string, BehalfErrorCode>> = {
   // connection exception, invalid authorization, invalid catalog name, insufficient resources
@@ -62,6 +66,47 @@ export function isServerError(error: unknown): error is ServerError {
     typeof error.code === "string" &&
     "severity" in error &&
     typeof error.severity === "string"
+  );
+}
+
+/**
+ * What a standby says to a transaction that wants to write, as it begins. Its own code is the one of every
+ * feature that is not supported, which would send an agent to correct its SQL.
+ */
+export function onStandby({ code }: ServerError): BehalfError {
+  return new BehalfError(
+    "backend.unavailable",
+    "[postgres] this server is a standby, which only reads, so nothing was changed; send writes to the primary, or try again once this server was promoted",
+    { backend: "postgres", reason: "standby", nativeCode: code },
+  );
+}
+
+/**
+ * Whether a named statement was not there, or was there already. Names belong to one client of one backend, so
+ * a pooler that lends a client another backend in each transaction mixes them up. An author's own PREPARE or
+ * EXECUTE fails with the same codes, and another name.
+ */
+export function isPreparedMixUp(error: ServerError, name: string | undefined): boolean {
+  const isNameless = name === undefined || name === "";
+  if (isNameless || !error.message.includes(`"${name}"`)) return false;
+  return error.code === "26000" || error.code === "42P05";
+}
+
+/** What to do about it, where a pooler stands between. */
+export function preparedMixUp({ code }: ServerError): BehalfError {
+  return new BehalfError(
+    "configuration",
+    "[postgres] a pooler between this adapter and the database loses prepared statements, so nothing was run; give the adapter `preparedStatements: false`, or use a PgBouncer from 1.21 on with max_prepared_statements",
+    { backend: "postgres", reason: "prepared_statements", nativeCode: code },
+  );
+}
+
+/** COPY speaks a protocol of its own, in which rows travel that neither caps nor type parsers would see. */
+export function copyRefused(): BehalfError {
+  return new BehalfError(
+    "statement.refused",
+    "[postgres] COPY cannot move rows from or to the caller; read with a SELECT, or a stream, and write with INSERT ... select from unnest(...)",
+    { backend: "postgres", reason: "copy" },
   );
 }
 
@@ -119,7 +164,10 @@ export function mapPostgresError(error: unknown, phase: "connect" | "call"): Beh
     });
   }
   const code = CODES[error.code] ?? CLASSES[error.code.slice(0, 2)] ?? "backend.failed";
-  return new BehalfError(code, withHint(error), facts);
+  const again = ROLLED_BACK.has(error.code)
+    ? "; nothing was changed, so it is safe to try again"
+    : "";
+  return new BehalfError(code, `${withHint(error)}${again}`, facts);
 }
 
 /** Whether the socket or the driver says that the connection is gone. The driver has no code for it. */

@@ -82,7 +82,7 @@ function statementSending(input: Statement, page: Page): Sending {
   return {
     // Asks also whether the human is still welcome.
     again: [assume],
-    steps: (role) => [statementStep(input, page.maxRows + 1, role)],
+    steps: (role) => [{ ...statementStep(input, page.maxRows + 1, role), maxBytes: page.maxBytes }],
     read([ran], typeParser) {
       const fields = ran?.fields ?? [];
       const result = readPage(fields, ran?.rows ?? [], plainReader(fields, typeParser), page);

@@ -74,6 +74,9 @@ function watchNew(pool: PgPool): Watch {
   watches.set(pool, watch);
   // Without a listener the loss of an idle connection would end the process.
   pool.on("error", () => {});
+  // The same for a connection that is lost in the moment it is made: the pool hands it out while the words
+  // in which the server takes leave are still being read, before any code of ours runs.
+  pool.on("connect", (client) => void client.on("error", () => {}));
   // Every way to a connection goes through connect(), pool.query() too. Events would not do: the pool also
   // tells of checkouts of its own, for example of an idle client whose time is over.
   const connect = pool.connect.bind(pool);
