@@ -37,6 +37,7 @@ export async function attackStep(
   await honest("before the attacks");
   const opened = shop.connectionsOpened();
   let attempts = 0;
+  let naming = 0;
   let gainedByWriting = 0;
   let undisturbed = 0;
   let advice = "";
@@ -57,16 +58,23 @@ export async function attackStep(
     out.line(`   ${line}`);
   }
   await honest("after the attacks");
+  // A text that can name settings costs its connection, because PostgreSQL keeps their names until it ends.
+  const fresh = shop.connectionsOpened() - opened;
   check(
-    "all of it ran on connections that were opened before the first attack",
-    opened > 0 && shop.connectionsOpened() === opened,
+    "all of it ran on connections that were opened before the first attack, but for those that a text with set_config cost",
+    opened > 0 && fresh > 0 && fresh <= naming,
   );
   out.line();
   const texts = attempts / 2;
   const writing = gainedByWriting === 0 ? "and gained nothing" : "AND GAINED SOMETHING";
   out.line(`   Each of the ${texts} texts went to the tool write as well, ${writing}.`);
-  out.line(`   After each of ${attempts} attempts Bob's agent asked through the same connections,`);
-  out.line(`   and saw exactly Bob's rows ${undisturbed} times.`);
+  out.line(
+    `   After each of ${attempts} attempts Bob's agent asked through the same pool, and saw`,
+  );
+  out.line(
+    `   exactly Bob's rows ${undisturbed} times. ${fresh} connections were new: a text that can name`,
+  );
+  out.line("   settings costs its connection.");
 
   async function onTheRecipe(attack: Attack): Promise<string> {
     const pool = shop.recipePool();
@@ -105,6 +113,7 @@ export async function attackStep(
 
   async function attempt(attack: Attack, scene: Scene, sql: string, what: string) {
     attempts += 1;
+    if (sql.includes("set_config")) naming += 1;
     const { answer, gained } = await attack.run(scene, sql);
     check(`Behalf: ${what} gains nothing`, gained === 0);
     check(
