@@ -206,7 +206,7 @@ create or replace function behalf.setting_pattern() returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-  select $re$((?:^|[^."\w$])(?:"?pg_catalog"?\s*\.\s*)?"?)(current_setting"?\s*\((?!\s*'[^'.]*'))$re$
+  select $re$((?:^|[^."\w$])(?:"?pg_catalog"?\s*\.\s*)?"?)(current_setting"?(?:\s|/\*[^/]*/|--[^\n]*\n)*\((?!\s*'[^'.]*'(?:\s*::\s*\w+)?\s*[^|:\s]))$re$
 $$;
 
 -- An expression as the server writes it, with the calls in it going to behalf_auth. String literals and quoted
@@ -334,6 +334,27 @@ begin
   from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   join pg_proc f on f.oid = any (readers) and f.prosecdef
     and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
-    and has_function_privilege(r.oid, f.oid, 'execute') and has_schema_privilege(r.oid, f.pronamespace, 'usage');
+    and has_function_privilege(r.oid, f.oid, 'execute') and has_schema_privilege(r.oid, f.pronamespace, 'usage')
+  union all
+  -- What writes down who did it, beside what the agent's text may write.
+  select format('trigger %I on %s, or %s, which it runs, reads a setting that agents'' texts can set, and so be anybody: '
+    'see behalf.adopt_auth(), or let it call behalf_auth.current_setting', t.tgname, t.tgrelid::regclass, t.tgfoid::regprocedure)
+  from pg_trigger t
+  where (t.tgfoid = any (readers) or pg_get_triggerdef(t.oid) ~ behalf.setting_pattern()) and not t.tgisinternal and t.tgenabled <> 'D'
+    and exists (select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+      where a.mode <> 'read'
+        and (has_any_column_privilege(r.oid, t.tgrelid, 'insert, update') or has_table_privilege(r.oid, t.tgrelid, 'delete')))
+  union all
+  select format('the default of %I of %s, to which agent role %I writes no value of its own, reads a setting that agents'' texts can set, and so be anybody: '
+    'see behalf.adopt_auth(), or let it call behalf_auth.current_setting', c.attname, c.attrelid::regclass, r.rolname)
+  from pg_attrdef d join pg_attribute c on c.attrelid = d.adrelid and c.attnum = d.adnum,
+    behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+  where a.mode <> 'read'
+    and has_any_column_privilege(r.oid, d.adrelid, 'insert') and not has_column_privilege(r.oid, d.adrelid, d.adnum, 'insert')
+    and (pg_get_expr(d.adbin, d.adrelid) ~ behalf.setting_pattern()
+      or exists (
+        select from pg_depend p
+        where p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
+          and p.refclassid = 'pg_proc'::regclass and p.refobjid = any (readers)));
 end
 $$;
