@@ -108,6 +108,10 @@ create table if not exists behalf.secrets (
 alter table behalf.secrets enable row level security;
 
 insert into behalf.settings default values on conflict do nothing;
+-- Whether a DBA lets a publication send the keys: see 00_publications.sql.
+alter table behalf.settings add column if not exists publishes_keys boolean not null default false;
+update behalf.settings set publishes_keys = true
+where not publishes_keys and current_setting('behalf.all_tables_publication', true) = 'known';
 
 comment on table behalf.secrets is 'Behalf: HMAC keys that exist only inside this database. Who reads them can be anybody.';
 comment on table behalf.role_map is 'Behalf: issuer, claim, value -> the role that an agent''s statements run as.';
