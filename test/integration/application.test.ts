@@ -366,6 +366,8 @@ describe("a publication FOR ALL TABLES", () => {
     // The other side: installed all the same, nothing of the application arrives any more.
     await admin.query("set behalf.all_tables_publication = 'known'");
     await installKit(admin);
+    const named = "select problem from behalf.preflight(3) where problem like 'publication %'";
+    expect((await admin.query(named)).rows).toEqual([]);
     await admin.query(TAKE_BACK);
     await until(async () => {
       const { rows } = await replica.query<{ n: number }>(

@@ -640,6 +640,37 @@ describe("what preflight says", () => {
   });
 });
 
+it("takes nobody for an agent who may read or write every table, as a login for reports does", async () => {
+  await admin.query(
+    "create role reporter login password 'x' in role authenticated, pg_read_all_data, pg_write_all_data",
+  );
+  const reporter = await connect({ database, user: "reporter", password: "x" });
+  try {
+    const reads = async () => {
+      await reporter.query("select set_config('request.jwt.claims', $1, false)", [
+        JSON.stringify(CLAIMS["alice"]),
+      ]);
+      await reporter.query(
+        "select set_config('request.jwt.claim.email', 'alice@example.test', false)",
+      );
+      const { rows } = await reporter.query<{ line: string }>(ALL);
+      return rows.map((row) => row.line).toSorted();
+    };
+    expect(await reads()).toEqual(HERS);
+    await admin.query("select behalf.release_auth()");
+    expect(await reads()).toEqual(HERS);
+    await admin.query("select behalf.adopt_auth()");
+    // Preflight refuses this. An agent is one all the same.
+    await admin.query("grant pg_read_all_data to agent_clerk, compat_gateway");
+    const text = forging("select 'projects ' || id as line from projects");
+    expect(await asAgent("alice", text)).toEqual(["projects 1"]);
+  } finally {
+    await reporter.end();
+    await admin.query("revoke pg_read_all_data from agent_clerk, compat_gateway");
+    await admin.query("drop role reporter");
+  }
+});
+
 describe("adoption", () => {
   it("keeps object, owner and rights, and stays inlined and once per statement", async () => {
     const { rows } = await admin.query(`
@@ -670,6 +701,7 @@ describe("adoption", () => {
       "claims",
       "current_setting",
       "for_agent",
+      "is_granted",
       "original_email",
       "original_jwt",
       "original_role",

@@ -44,6 +44,24 @@ const cases: readonly Case[] = [
     said: ["login GATEWAY", "BYPASSRLS, CREATEDB"],
   },
   {
+    wrong: "a publication of all tables was made later",
+    make: "create publication stream for all tables",
+    undo: "drop publication stream",
+    said: ["publication stream sends the kit's keys"],
+  },
+  {
+    wrong: "a publication holds the table of the keys",
+    make: "create publication stream for table behalf.secrets",
+    undo: "drop publication stream",
+    said: ["publication stream sends the kit's keys"],
+  },
+  {
+    wrong: "a publication holds the kit's schema",
+    make: "create publication stream for tables in schema behalf, public",
+    undo: "drop publication stream",
+    said: ["publication stream sends the kit's keys"],
+  },
+  {
     wrong: "the login inherits",
     make: "alter role GATEWAY inherit",
     undo: "alter role GATEWAY noinherit",

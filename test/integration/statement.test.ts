@@ -512,3 +512,43 @@ it("says what is missing where no statement role stands beside the human's role"
     `select behalf.add_statement_role('${world.names.agent}', '${world.names.statements}')`,
   );
 });
+
+describe("a login that is another than the one that the adapter asked about", () => {
+  const who = sql`select current_user::text, current_setting('search_path')`;
+
+  it("runs its statements on the path of the role, also when it was renamed meanwhile", async () => {
+    const { statementGateway: login, statements } = world.names;
+    const shop = world.adapter({ statements: { pool: world.statementPool({ max: 1 }) } });
+    const asked = async (human: string) =>
+      (await shop.query(await world.delegate(human), who)).rows;
+    const own = [[statements, "public, pg_temp"]];
+    expect(await asked("alice")).toEqual(own);
+    await world.admin.query(`alter role ${login} rename to ${login}_renamed`);
+    try {
+      // A ticket belongs to a login's name, so this one is proved anew.
+      expect(await asked("alice")).toEqual(own);
+      expect(await asked("bob")).toEqual(own);
+    } finally {
+      await world.admin.query(`alter role ${login}_renamed rename to ${login};
+        alter role ${login} password '${world.passwords.statementGateway}'`);
+    }
+  });
+
+  it("runs nothing as itself, when it got its ticket while no role was there for statements", async () => {
+    const { agent, statementGateway: login, statements } = world.names;
+    await using connections = new AsyncDisposableStack();
+    const pool = world.statementPool({ max: 1 });
+    const shop = world.adapter({ statements: { pool } });
+    connections.defer(() => shop.close());
+    expect((await shop.query(await world.delegate("alice"), who)).rows).toHaveLength(1);
+    await world.admin.query(`delete from behalf.gateways where login = '${login}';
+      delete from behalf.companion_roles where mode = 'statement'`);
+    try {
+      const error = await failure(shop.query(await world.delegate("carol"), who));
+      expect(error).toMatchObject({ code: "backend.failed", nativeCode: "22023" });
+    } finally {
+      await world.admin.query(`select behalf.add_statement_role('${agent}', '${statements}');
+        select behalf.add_statement_gateway('${login}')`);
+    }
+  });
+});

@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+
 import { isCallId, readRecordsFromEnd, type AuditRecord, type DecisionRecord } from "@behalf/core";
 
 import { errorCode } from "./config-secret.ts";
@@ -47,6 +49,11 @@ async function searchFile(
   oldest: number,
   found: Map<string, RecordedCall>,
 ): Promise<void> {
+  // To open a pipe waits for its writer, and it has no end to begin at.
+  const named = await stat(path);
+  if (!named.isFile() && !named.isDirectory()) {
+    throw Object.assign(new Error("no file"), { code: "ENOFILE" });
+  }
   const ended = new Set<string>();
   const parts = new Map<string, DecisionRecord>();
   let records = 0;
@@ -88,6 +95,8 @@ function fileMessage(code: string): string {
       return "this file holds no record; name the file that the gateway writes (records.path)";
     case "ENOENT":
       return "there is no such file; name the file that the gateway writes (records.path)";
+    case "ENOFILE":
+      return "this is no file whose end can be read; name the file that the gateway writes (records.path)";
     case "EISDIR":
       return "this is a folder; name the file in it";
     case "EACCES":

@@ -94,7 +94,7 @@ function details(call: ReportedCall): string[] {
       ? statementHash === null
         ? []
         : [
-            `  statement with SHA-256 ${statementHash}; records.statements: text would record its text`,
+            `  statement with SHA-256 ${printable(statementHash)}; records.statements: text would record its text`,
           ]
       : [`  ${printable(statement)}`]),
     ...call.doubts.map((doubt) => `  ! ${doubt}`),

@@ -1,10 +1,12 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { printable } from "./printable.ts";
+import { callRecords } from "./call-records.ts";
+import { printable, printableJson } from "./printable.ts";
 import { run } from "./run.ts";
 
 let folder: string;
@@ -93,4 +95,20 @@ it("prints no text of an agent's that moves a terminal's cursor or hides what fo
     "alice\\u{202e}gro.elpmaxe\\u{2028}x\\u{d800}",
   );
   expect(printable("日本 ü 🙂")).toBe("日本 ü 🙂");
+});
+
+it("prints no such text as JSON either, and JSON that says the same", () => {
+  const told = { statement: "a\u009b31m\n\u202ex\u{e0041}\u2028\u007f", who: ["日本 ü 🙂"] };
+  const text = printableJson(told);
+  expect(text).not.toMatch(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}]/u);
+  expect(text).toContain("日本 ü 🙂");
+  expect(JSON.parse(text)).toEqual(told);
+});
+
+it("does not wait for a pipe in the place of a file of records", async () => {
+  const path = join(folder, "pipe");
+  execFileSync("mkfifo", [path]);
+  const problems: string[] = [];
+  await callRecords([], [path], (problem) => problems.push(problem));
+  expect(problems).toEqual([expect.stringContaining("this is no file whose end can be read")]);
 });

@@ -10,6 +10,7 @@ import { clientConfig, loginOf, type Login } from "./config-login.ts";
 import type { ConfigProblem } from "./config-problem.ts";
 import { errorCode, secretReader } from "./config-secret.ts";
 import { variable, type Environment } from "./config-text.ts";
+import { printable, printableJson } from "./printable.ts";
 import type { Output } from "./run.ts";
 import { runningCalls } from "./running-calls.ts";
 
@@ -57,7 +58,7 @@ export async function calls(
   const { database, hasKit, seesAll, others } = activity;
   if (!hasKit) {
     say(
-      `the kit is not installed in the database ${database}; name the database that the gateway uses`,
+      `the kit is not installed in the database ${printable(database)}; name the database that the gateway uses`,
     );
     return 1;
   }
@@ -86,15 +87,17 @@ export async function calls(
     reportedCall(call, recorded.get(call.callId), activity.calls),
   );
   if (command.json) {
-    output.out(JSON.stringify({ database, seesAll, calls: reported, others }, null, 2));
+    output.out(printableJson({ database, seesAll, calls: reported, others }));
   } else {
-    output.out(reported.length === 0 ? `no call is running in ${database}` : callsText(reported));
+    output.out(
+      reported.length === 0 ? `no call is running in ${printable(database)}` : callsText(reported),
+    );
     const [first] = activity.calls;
     if (first !== undefined) output.out(`\n${endText(first.pid, first.backendStart)}`);
   }
   for (const { pid, login: name } of others) {
     say(
-      `pid ${pid} calls itself behalf/... and is no gateway's login (${name}): anybody can set application_name`,
+      `pid ${pid} calls itself behalf/... and is no gateway's login (${printable(name)}): anybody can set application_name`,
     );
   }
   return isWhole || reported.length === 0 ? 0 : 1;

@@ -12,6 +12,21 @@ export function printable(text: string): string {
     );
 }
 
+/**
+ * JSON in which the same characters are written as their numbers. Nothing of what it says changes by that:
+ * JSON leaves most of them as they are, also those that a terminal obeys.
+ */
+export function printableJson(value: unknown): string {
+  return JSON.stringify(value, null, 2).replaceAll(
+    /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) =>
+      Array.from(
+        { length: character.length },
+        (_, unit) => `\\u${character.charCodeAt(unit).toString(16).padStart(4, "0")}`,
+      ).join(""),
+  );
+}
+
 /** Columns as wide as they must be. */
 export function columns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, index) =>

@@ -61,11 +61,23 @@ create table if not exists behalf.companion_roles (
 create table if not exists behalf.gateways (
   login name primary key
 );
--- `sandbox` runs agents' texts, `statement` runs an author's statements: never both.
-alter table behalf.gateways add column if not exists kind text not null default 'sandbox'
-  check (kind in ('sandbox', 'statement'));
--- Whether agents' texts may write through this login.
-alter table behalf.gateways add column if not exists writes boolean not null default false;
+-- To add a column, also one that is there, takes the table from every call until the install ends; and a call
+-- that has read another table would make a deadlock of it.
+do $$
+begin
+  if not exists (select from pg_attribute where attrelid = 'behalf.gateways'::regclass and attname = 'writes' and not attisdropped) then
+    -- `sandbox` runs agents' texts, `statement` runs an author's statements: never both.
+    alter table behalf.gateways add column if not exists kind text not null default 'sandbox'
+      check (kind in ('sandbox', 'statement'));
+    -- Whether agents' texts may write through this login.
+    alter table behalf.gateways add column if not exists writes boolean not null default false;
+  end if;
+  if not exists (select from pg_attribute where attrelid = 'behalf.settings'::regclass and attname = 'publishes_keys' and not attisdropped) then
+    -- Whether a DBA lets a publication send the keys: see 00_publications.sql.
+    alter table behalf.settings add column publishes_keys boolean not null default false;
+  end if;
+end
+$$;
 
 -- Relations that an agent role may read although no guard stands before them: reference data.
 create table if not exists behalf.exposed (
@@ -105,9 +117,17 @@ create table if not exists behalf.secrets (
 -- Row level security without a policy: pg_read_all_data may select from any table but does not
 -- pass row level security, so its members see no key. A dump by such a role needs
 -- --exclude-table-data=behalf.secrets; a superuser's dump holds the keys and must be kept like one.
-alter table behalf.secrets enable row level security;
+do $$
+begin
+  if not (select relrowsecurity from pg_class where oid = 'behalf.secrets'::regclass) then
+    alter table behalf.secrets enable row level security;
+  end if;
+end
+$$;
 
 insert into behalf.settings default values on conflict do nothing;
+update behalf.settings set publishes_keys = true
+where not publishes_keys and current_setting('behalf.all_tables_publication', true) = 'known';
 
 comment on table behalf.secrets is 'Behalf: HMAC keys that exist only inside this database. Who reads them can be anybody.';
 comment on table behalf.role_map is 'Behalf: issuer, claim, value -> the role that an agent''s statements run as.';

@@ -176,12 +176,11 @@ begin
   payload := payload || coalesce(
     (select jsonb_object_agg(c.mode, c.role) from behalf.companion_roles c where c.agent = payload ->> 'role'), '{}');
   -- A login for statements sets role and search_path from what start() says, without another question.
-  if exists (select from behalf.gateways g where g.login = session_user and g.kind = 'statement') then
-    if not payload ? 'statement' then
-      perform behalf.refuse('ZB005', 'no_statement_role', 'no statement role stands beside this human''s agent role', 'A DBA adds one with behalf.add_statement_role(agent role, statement role).');
-    end if;
-    payload := payload || jsonb_build_object('path', (
-      select behalf.quoted_path(a.search_path) || ', pg_temp' from behalf.agent_roles a where a.role = payload ->> 'role'));
+  payload := payload || jsonb_build_object('path', (
+    select behalf.quoted_path(a.search_path) || ', pg_temp' from behalf.agent_roles a where a.role = payload ->> 'role'));
+  if not payload ? 'statement'
+     and exists (select from behalf.gateways g where g.login = session_user and g.kind = 'statement') then
+    perform behalf.refuse('ZB005', 'no_statement_role', 'no statement role stands beside this human''s agent role', 'A DBA adds one with behalf.add_statement_role(agent role, statement role).');
   end if;
   ticket := payload::text;
   ticket := 'bt1.'

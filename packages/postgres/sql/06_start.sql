@@ -2,7 +2,17 @@
 
 -- Sets the transaction-local seal. The MAC binds the payload to this backend and this transaction
 -- (pid and now()), so that a copy of it is worth nothing in any other.
-drop function if exists behalf.start(text, text, text, text, integer, jsonb);
+-- Dropped only where it has other results: a call that is planning it at that moment fails.
+do $$
+begin
+  if exists (
+    select from pg_proc f
+    where f.oid = to_regprocedure('behalf.start(text, text, text, text, integer, jsonb)') and 'path' <> all (f.proargnames)
+  ) then
+    drop function behalf.start(text, text, text, text, integer, jsonb);
+  end if;
+end
+$$;
 create or replace function behalf.start(
   -- A ticket, or the access token itself. With the token the new ticket comes back.
   proof text,

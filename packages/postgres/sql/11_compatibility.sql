@@ -10,18 +10,35 @@ create table if not exists behalf.adopted (
   definition text
 );
 
+-- Whether this role got a right to the kit by a grant that means it.
+create or replace function behalf_auth.is_granted(role name) returns boolean
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+    where n.nspname = 'behalf' and f.proname in ('exchange', 'claim') and has_function_privilege(role, f.oid, 'execute'));
+end
+$$;
+
 -- Whether a call for a human runs here: whether the session is a gateway's, or the role one of agents. Asking
 -- current_user alone would not do: inside a SECURITY DEFINER function of the application that is its owner, while
 -- only a superuser's login can change session_user.
 -- Gateways' logins and agents, and nobody of the application's, have a right to the schema `behalf`; the server
 -- knows that by number, so a login that was renamed is still one. Superusers have the rights of every role, and
--- of behalf_owner, too: they are no agents. PostgreSQL puts this into the statement that calls it: 1.5 us where
--- auth.uid() takes 1.0. It is text where it names `behalf`, so that PostgreSQL can take nothing of the
--- application's away with that schema.
+-- of behalf_owner, too: they are no agents. Members of pg_read_all_data and pg_write_all_data have a right to
+-- every schema, but none to its functions.
+-- PostgreSQL puts this into the statement that calls it: 1.5 us where auth.uid() takes 1.0. It is text where it
+-- names `behalf`, so that PostgreSQL can take nothing of the application's away with that schema.
 create or replace function behalf_auth.for_agent() returns boolean
 language sql stable parallel safe
 return pg_catalog.has_schema_privilege(session_user, 'behalf', 'usage') and not pg_catalog.pg_has_role(session_user, 'behalf_owner', 'usage')
-  or pg_catalog.has_schema_privilege(current_user, 'behalf', 'usage') and not pg_catalog.pg_has_role(current_user, 'behalf_owner', 'usage');
+    and (not pg_catalog.pg_has_role(session_user, 'pg_read_all_data', 'usage') and not pg_catalog.pg_has_role(session_user, 'pg_write_all_data', 'usage')
+      or behalf_auth.is_granted(session_user))
+  or pg_catalog.has_schema_privilege(current_user, 'behalf', 'usage') and not pg_catalog.pg_has_role(current_user, 'behalf_owner', 'usage')
+    and (not pg_catalog.pg_has_role(current_user, 'pg_read_all_data', 'usage') and not pg_catalog.pg_has_role(current_user, 'pg_write_all_data', 'usage')
+      or behalf_auth.is_granted(current_user));
 
 -- The human's claims, or NULL without a seal. It has its owner's rights, because a function of the application
 -- that has the rights of its own owner reads them too.
@@ -55,7 +72,7 @@ language sql stable parallel restricted
 return case when behalf_auth.for_agent() then behalf_auth.request_setting(name)
   else pg_catalog.current_setting(name, missing_ok) end;
 
-grant execute on function behalf_auth.for_agent(), behalf_auth.claims(),
+grant execute on function behalf_auth.is_granted(name), behalf_auth.for_agent(), behalf_auth.claims(),
   behalf_auth.request_setting(text), behalf_auth.current_setting(text, boolean)
   to public;
 
@@ -206,7 +223,7 @@ create or replace function behalf.setting_pattern() returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-  select $re$((?:^|[^."\w$])(?:"?pg_catalog"?\s*\.\s*)?"?)(current_setting"?\s*\((?!\s*'[^'.]*'))$re$
+  select $re$((?:^|[^."\w$])(?:"?pg_catalog"?\s*\.\s*)?"?)(current_setting"?(?:\s|/\*[^/]*/|--[^\n]*\n)*\((?!\s*'[^'.]*'(?:\s*::\s*\w+)?\s*[^|:\s]))$re$
 $$;
 
 -- An expression as the server writes it, with the calls in it going to behalf_auth. String literals and quoted
@@ -334,6 +351,27 @@ begin
   from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
   join pg_proc f on f.oid = any (readers) and f.prosecdef
     and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
-    and has_function_privilege(r.oid, f.oid, 'execute') and has_schema_privilege(r.oid, f.pronamespace, 'usage');
+    and has_function_privilege(r.oid, f.oid, 'execute') and has_schema_privilege(r.oid, f.pronamespace, 'usage')
+  union all
+  -- What writes down who did it, beside what the agent's text may write.
+  select format('trigger %I on %s, or %s, which it runs, reads a setting that agents'' texts can set, and so be anybody: '
+    'see behalf.adopt_auth(), or let it call behalf_auth.current_setting', t.tgname, t.tgrelid::regclass, t.tgfoid::regprocedure)
+  from pg_trigger t
+  where (t.tgfoid = any (readers) or pg_get_triggerdef(t.oid) ~ behalf.setting_pattern()) and not t.tgisinternal and t.tgenabled <> 'D'
+    and exists (select from behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+      where a.mode <> 'read'
+        and (has_any_column_privilege(r.oid, t.tgrelid, 'insert, update') or has_table_privilege(r.oid, t.tgrelid, 'delete')))
+  union all
+  select format('the default of %I of %s, to which agent role %I writes no value of its own, reads a setting that agents'' texts can set, and so be anybody: '
+    'see behalf.adopt_auth(), or let it call behalf_auth.current_setting', c.attname, c.attrelid::regclass, r.rolname)
+  from pg_attrdef d join pg_attribute c on c.attrelid = d.adrelid and c.attnum = d.adnum,
+    behalf.acting_roles() a join pg_roles r on r.rolname = a.role
+  where a.mode <> 'read'
+    and has_any_column_privilege(r.oid, d.adrelid, 'insert') and not has_column_privilege(r.oid, d.adrelid, d.adnum, 'insert')
+    and (pg_get_expr(d.adbin, d.adrelid) ~ behalf.setting_pattern()
+      or exists (
+        select from pg_depend p
+        where p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
+          and p.refclassid = 'pg_proc'::regclass and p.refobjid = any (readers)));
 end
 $$;

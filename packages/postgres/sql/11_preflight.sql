@@ -186,6 +186,14 @@ as $$
     and has_schema_privilege(session_user, n.oid, 'usage')
     and has_any_column_privilege(session_user, c.oid, 'select')
   union all
+  select format('publication %I sends the kit''s keys, and whoever reads its stream can be anybody: publish your schemas instead (for tables in schema), '
+    'or, where its readers may have them, set behalf.all_tables_publication = ''known'' and install the kit again', p.pubname)
+  from pg_publication p, behalf.settings s
+  where not s.publishes_keys
+    and (p.puballtables
+      or exists (select from pg_publication_rel r where r.prpubid = p.oid and r.prrelid = 'behalf.secrets'::regclass)
+      or exists (select from pg_publication_namespace n where n.pnpubid = p.oid and n.pnnspid = 'behalf'::regnamespace))
+  union all
   select 'this database has no audience: select behalf.set_audience(...)'
   from behalf.settings s where s.audience is null
   union all

@@ -96,10 +96,13 @@ const discard: readonly TextStep[] = [
 /** The expressions that make the session the role's, as one text that nobody reads. */
 function becoming(role: string, path: string): string {
   const set = (name: string, value: string) => `pg_catalog.set_config('${name}', ${value}, true)`;
+  // NULL would give the session back its own role and its own search_path, where pg_temp comes first. '' is no
+  // role, and a path on which nothing of the application's is found.
+  const said = (value: string) => `coalesce(${value}, '')`;
   const isSet = PINNED.map(([name, value]) => `pg_catalog.current_setting('${name}') = '${value}'`);
   const pins = PINNED.map(([name, value]) => set(name, `'${value}'`));
   return (
-    `${set("role", role)} || ${set("search_path", path)}` +
+    `${set("role", said(role))} || ${set("search_path", said(path))}` +
     ` || case when ${isSet.join(" and ")} then '' else ${pins.join(" || ")} end`
   );
 }
@@ -118,7 +121,7 @@ const STARTED =
   "s.ticket, s.expires_at, s.role, s.write_role, s.statement_role, pg_catalog.pg_backend_pid()";
 const START = "behalf.start($1, $2, $3, $4, $5::pg_catalog.int4, $6::pg_catalog.jsonb) s";
 const START_ALONE = `select ${STARTED} from ${START}`;
-/** A ticket of a login for statements always names the role. */
+/** A ticket that a login got while it was one for statements always names the role. */
 const START_STATEMENT = `select ${STARTED}, ${becoming("s.statement_role", "s.path")} from ${START}`;
 
 /**
