@@ -216,7 +216,7 @@ begin
           execute 'select pg_catalog.array_agg(case when used <= $1 then line end) filter (where used - pg_catalog.octet_length(line) <= $1)'
             ' from (select line, pg_catalog.sum(pg_catalog.octet_length(line)) over (rows unbounded preceding) as used'
             ' from (select (behalf_r.*)::pg_catalog.text as line from ('
-            || pg_catalog.regexp_replace(statement, '[\s;]+$', '') || E'\n) as behalf_r limit $2) r) r'
+            || pg_catalog.regexp_replace(statement, '[ \t\n\r\f\v;]+$', '') || E'\n) as behalf_r limit $2) r) r'
             into lines using max_bytes, rows;
           return query select pg_catalog.unnest(lines);
           return;

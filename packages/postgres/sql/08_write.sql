@@ -74,7 +74,7 @@ begin
     declare
       cursor_name pg_catalog.refcursor := 'behalf_cursor';
       -- Agents like to end with a semicolon.
-      body pg_catalog.text := pg_catalog.regexp_replace(statement, '[\s;]+$', '');
+      body pg_catalog.text := pg_catalog.regexp_replace(statement, '[ \t\n\r\f\v;]+$', '');
       counts pg_catalog.bool := false;
       fetched pg_catalog.record;
       used pg_catalog.int8 := 0;
