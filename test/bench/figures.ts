@@ -1,5 +1,8 @@
 import { writeFile } from "node:fs/promises";
 
+/** What the caller asked for is not there. */
+export class WrongUsage extends Error {}
+
 /** One measured figure and the bar that it is held to. */
 export interface Figure {
   readonly id: string;

@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 
-import { type Figure, report } from "./figures.ts";
+import { type Figure, report, WrongUsage } from "./figures.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<{ run(): Promise<readonly Figure[]> }>>> = {
   "first-page": () => import("./first-page.ts"),
@@ -32,7 +32,14 @@ async function main(): Promise<number> {
     );
     return 2;
   }
-  const figures = await (await bench()).run();
+  let figures;
+  try {
+    figures = await (await bench()).run();
+  } catch (error) {
+    if (!(error instanceof WrongUsage)) throw error;
+    console.error(error.message);
+    return 2;
+  }
   await report(figures, parsed.values.json);
   return figures.every(({ holds }) => holds !== false) ? 0 : 1;
 }

@@ -4,7 +4,7 @@ import pg from "pg";
 import { agentTypes } from "../../packages/gateway/src/agent-types.ts";
 import { rowsAnswer } from "../../packages/gateway/src/tool-answer.ts";
 import { delayProxy } from "./delay-proxy.ts";
-import { type Figure, figure, milliseconds } from "./figures.ts";
+import { type Figure, figure, milliseconds, WrongUsage } from "./figures.ts";
 import { identityCpu } from "./postgres-cpu.ts";
 import {
   fiveTrips,
@@ -40,7 +40,7 @@ export async function run(): Promise<readonly Figure[]> {
   const wanted = (process.env["BEHALF_BENCH_PARTS"] || Object.keys(PARTS).join()).split(",");
   const unknown = wanted.find((part) => !(part in PARTS));
   if (unknown !== undefined) {
-    throw new Error(`there is no part ${unknown}: ${Object.keys(PARTS).join(", ")}`);
+    throw new WrongUsage(`there is no part ${unknown}: ${Object.keys(PARTS).join(", ")}`);
   }
   await using world = await postgresWorld();
   console.log(
