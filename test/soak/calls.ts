@@ -302,8 +302,14 @@ function memoryFigures(
     const before = median(early);
     return [
       figure(`${name}, after a fifth`, "MiB", early),
-      // A tenth and 10 MiB are what the collector and the age of the sessions make of it.
-      figure(`${name}, at the end`, "MiB", late, Math.ceil(before * 1.1 + 10)),
+      // A tenth, and what the collector makes of the heap, or the age since the last restart of 8 sessions and
+      // their plans: 36 to 46 MiB within one run of 50,000 calls.
+      figure(
+        `${name}, at the end`,
+        "MiB",
+        late,
+        Math.ceil(before * 1.1 + (which === "heap" ? 10 : 20)),
+      ),
     ];
   });
 }
