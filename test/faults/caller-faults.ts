@@ -1,7 +1,22 @@
 import type { Credential } from "@behalf/core";
 
-import type { Fault } from "./fault.ts";
+import type { CallKind, Fault, Stage, Work } from "./fault.ts";
 import { commitsWait, each, quick, slow } from "./works.ts";
+
+/** The caller gives up as soon as the server waits for this. */
+async function givesUpAt(
+  event: "PgSleep" | "SyncRep",
+  stage: Stage,
+  call: CallKind,
+  work: Work,
+): Promise<void> {
+  const leaving = new AbortController();
+  const going = stage.call(call, work, { signal: leaving.signal });
+  going.catch(() => {});
+  await stage.waitsFor(event);
+  leaving.abort();
+  await going;
+}
 
 /** What the caller does. */
 export const CALLER_FAULTS: readonly Fault[] = [
@@ -69,14 +84,7 @@ export const CALLER_FAULTS: readonly Fault[] = [
   ),
   ...each(
     "the caller gives up in the middle of a statement",
-    async (stage, call) => {
-      const leaving = new AbortController();
-      const going = stage.call(call, slow(stage, call), { signal: leaving.signal });
-      going.catch(() => {});
-      await stage.waitsFor("PgSleep");
-      leaving.abort();
-      await going;
-    },
+    (stage, call) => givesUpAt("PgSleep", stage, call, slow(stage, call)),
     {
       "text reads": ["cancelled", "", "", "", "cut"],
       "text writes": ["cancelled", "", "unknown", "no", "cut"],
@@ -90,12 +98,7 @@ export const CALLER_FAULTS: readonly Fault[] = [
     "the caller gives up while the COMMIT waits for a standby",
     async (stage, call) => {
       await commitsWait(stage);
-      const leaving = new AbortController();
-      const going = stage.call(call, quick(stage, call), { signal: leaving.signal });
-      going.catch(() => {});
-      await stage.waitsFor("SyncRep");
-      leaving.abort();
-      await going;
+      await givesUpAt("SyncRep", stage, call, quick(stage, call));
     },
     {
       "text writes": ["cancelled", "", "unknown", "yes", "cut"],
