@@ -18,6 +18,24 @@ async function givesUpAt(
   await going;
 }
 
+/** Bob has the only connection until the end of the scope. */
+async function bobHolds(stage: Stage): Promise<AsyncDisposable> {
+  const busy = Promise.withResolvers<void>();
+  const holding = Promise.withResolvers<void>();
+  const bob = stage.shop.run(await stage.delegate("bob"), async (session) => {
+    await session.query("select 1");
+    holding.resolve();
+    await busy.promise;
+  });
+  await holding.promise;
+  return {
+    async [Symbol.asyncDispose]() {
+      busy.resolve();
+      await bob;
+    },
+  };
+}
+
 /** What the caller does. */
 export const CALLER_FAULTS: readonly Fault[] = [
   ...each(
@@ -33,25 +51,13 @@ export const CALLER_FAULTS: readonly Fault[] = [
   ...each(
     "the caller gives up while the call waits for a connection",
     async (stage, call) => {
+      await using _ = await bobHolds(stage);
       const leaving = new AbortController();
-      const busy = Promise.withResolvers<void>();
-      const holding = Promise.withResolvers<void>();
-      const bob = stage.shop.run(await stage.delegate("bob"), async (session) => {
-        await session.query("select 1");
-        holding.resolve();
-        await busy.promise;
-      });
-      await holding.promise;
       const going = stage.call(call, quick(stage, call), { signal: leaving.signal });
       going.catch(() => {});
       // It has its turn at nothing: a macrotask is enough for it to wait.
       setImmediate(() => leaving.abort());
-      try {
-        await going;
-      } finally {
-        busy.resolve();
-        await bob;
-      }
+      await going;
     },
     { "text writes": ["cancelled", "", "none", "no", "kept"] },
   ),
@@ -156,20 +162,8 @@ export const CALLER_FAULTS: readonly Fault[] = [
   ...each(
     "the deadline passes while the call waits for a connection",
     async (stage, call) => {
-      const busy = Promise.withResolvers<void>();
-      const holding = Promise.withResolvers<void>();
-      const bob = stage.shop.run(await stage.delegate("bob"), async (session) => {
-        await session.query("select 1");
-        holding.resolve();
-        await busy.promise;
-      });
-      await holding.promise;
-      try {
-        await stage.call(call, quick(stage, call), { deadlineMs: 200 });
-      } finally {
-        busy.resolve();
-        await bob;
-      }
+      await using _ = await bobHolds(stage);
+      await stage.call(call, quick(stage, call), { deadlineMs: 200 });
     },
     { "text writes": ["timeout", "waiting", "none", "no", "kept"] },
   ),
