@@ -95,7 +95,7 @@ export function credentialCache(options: CredentialCacheOptions): CredentialSour
   }
 
   return {
-    async credential(delegation, { signal } = {}) {
+    async credential(delegation, wait) {
       assertDelegation(delegation, now());
       const key = keyOf(exchange.facts, delegation);
       const found = held.get(key);
@@ -103,6 +103,8 @@ export function credentialCache(options: CredentialCacheOptions): CredentialSour
         if (found.usableUntilMs > now()) return found.credential;
         held.delete(key);
       }
+      // Read only here: an adapter makes a signal for who asks for it.
+      const signal = wait?.signal;
       if (hasFired(signal)) throw cancelled();
       const { credential } = pending.get(key) ?? begin(key, delegation);
       try {

@@ -18,6 +18,9 @@ export type {
   StreamOptions,
   TypeParser,
 } from "./adapter.ts";
+export { adapterCalls } from "./adapter-calls.ts";
+export type { AdapterCalls, AdapterCallsOptions } from "./adapter-calls.ts";
+export type { SessionLifecycle } from "./adapter-run.ts";
 export { assertDelegation } from "./assert-delegation.ts";
 export type { Fetch } from "./bounded-fetch.ts";
 export type {
@@ -27,6 +30,8 @@ export type {
   RecordSink,
   TokenFacts,
 } from "./audit-record.ts";
+export { callClock, orStopped } from "./call-clock.ts";
+export type { CallClock } from "./call-clock.ts";
 export { isCallId, newCallId } from "./call-id.ts";
 export { canonicalJson } from "./canonical-json.ts";
 export { credentialCache } from "./credential-cache.ts";
@@ -50,6 +55,7 @@ export type { JsonlSinkOptions } from "./jsonl-sink.ts";
 export { memorySink } from "./memory-sink.ts";
 export type { MemorySink } from "./memory-sink.ts";
 export { postgresNames } from "./names.ts";
+export type { OpenCall, PartFacts } from "./open-call.ts";
 export { passthrough } from "./passthrough.ts";
 export { readRecords } from "./read-records.ts";
 export type { RecordReader } from "./read-records.ts";

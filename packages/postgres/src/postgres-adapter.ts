@@ -1,16 +1,14 @@
 import {
-  BehalfError,
+  adapterCalls,
   type CallFacts,
   type Delegation,
-  type RunOptions,
+  type PartFacts,
   type SqlAdapter,
-  type SqlSession,
 } from "@behalf/core";
 
-import { boundedSink } from "./postgres-bounded-sink.ts";
-import { calls } from "./postgres-call.ts";
 import { postgresCapabilities } from "./postgres-capabilities.ts";
-import { orStopped } from "./postgres-clock.ts";
+import { mapPostgresError } from "./postgres-errors.ts";
+import { lender } from "./postgres-lend.ts";
 import { login, type LoginOptions } from "./postgres-login.ts";
 import { ending, modeOf, readAnswer, sending } from "./postgres-mode.ts";
 import {
@@ -23,7 +21,6 @@ import {
 } from "./postgres-options.ts";
 import { outcomeOf, typeParserOf } from "./postgres-page.ts";
 import { postgresPlan } from "./postgres-plan.ts";
-import { CallerFailure } from "./postgres-records.ts";
 import { postgresSession, textOf } from "./postgres-session.ts";
 import { startCall } from "./postgres-start.ts";
 import { postgresStream } from "./postgres-stream.ts";
@@ -74,10 +71,13 @@ export function postgres(options: PostgresOptions): SqlAdapter {
         ? null
         : login({ ...shared, pool: statements.pool, maxPreparedStatements }),
   };
-  const runner = calls({ logins, credentials, records });
+  const { deadlineMs } = limits;
+  const mapError = (error: unknown) => mapPostgresError(error, "call");
+  const calls = adapterCalls({ backend: BACKEND, records, credentials, deadlineMs, mapError });
+  const lent = lender(logins);
+  const recordStatement = options.recordStatements === "text";
 
   function factsOf(delegation: Delegation, action: string, more: Partial<CallFacts>): CallFacts {
-    const recordStatement = options.recordStatements === "text";
     return { delegation, backend: BACKEND, action, access: "read", recordStatement, ...more };
   }
 
@@ -99,10 +99,10 @@ export function postgres(options: PostgresOptions): SqlAdapter {
         checkInput(input);
         return limitsOf(queryOptions, limits);
       };
-      return runner.call(facts, queryOptions, check, (open) => {
+      return calls.call(facts, queryOptions, check, (open) => {
         const { limits: page, note } = open;
         const mode = modeOf(input);
-        return open.lend(mode, async (connection, human) => {
+        return lent.lend(open, mode, async (connection, human) => {
           const sent = sending(input, access, page);
           const last = ending(mode, access, connection.client);
           const { native, rest } = await startCall(connection, human, (role) => [
@@ -122,58 +122,32 @@ export function postgres(options: PostgresOptions): SqlAdapter {
 
     stream(delegation, input, streamOptions = {}) {
       const facts = factsOf(delegation, "stream", statementFacts(input));
-      return postgresStream(runner, facts, input, streamOptions, limits);
+      return postgresStream(calls, lent, facts, input, streamOptions, limits);
     },
 
-    run<T>(
-      delegation: Delegation,
-      work: (session: SqlSession) => Promise<T>,
-      runOptions: RunOptions = {},
-    ): Promise<T> {
-      const access = runOptions.access ?? "read";
-      const facts = factsOf(delegation, "run", { access });
-      const check = () => limitsOf(runOptions, limits);
-      return runner.call(facts, runOptions, check, async (open) => {
-        const sink = boundedSink(records, () => open.clock);
-        const session = postgresSession(open, access, sink, (action, statement) =>
-          factsOf(delegation, action, {
-            access,
+    run: (delegation, work, runOptions) =>
+      calls.run(delegation, work, runOptions, {
+        open(call) {
+          const factsOfPart = (action: string, statement?: string): PartFacts => ({
+            action,
+            recordStatement,
             ...(statement === undefined ? {} : { statement }),
-          }),
-        );
-        // Only what the callback itself threw passes untouched.
-        const callback = async () => {
-          try {
-            return await work(session);
-          } catch (error) {
-            throw new CallerFailure(error);
-          }
-        };
-        let mayHaveCommitted = false;
-        try {
-          const value = await orStopped(callback(), open.clock);
-          mayHaveCommitted = true;
-          await session.end();
-          return value;
-        } finally {
-          if (!mayHaveCommitted) open.note({ effect: "none" });
-          await session.giveUp();
-          const { native, totals } = session;
-          open.note({ ...totals, ...(native === null ? {} : { native }) });
-        }
-      });
-    },
+          });
+          return postgresSession(call, { ...limits, ...call.limits }, lent, factsOfPart);
+        },
+        commit: (session) => session.end(),
+        giveUp: (session) => session.giveUp(),
+      }),
 
     async invalidate(subject) {
       logins.sandbox?.invalidate(subject);
       logins.statement?.invalidate(subject);
-      credentials.invalidate(subject);
-      runner.stop(
-        subject,
-        new BehalfError("identity.revoked", "[postgres] this human's access was withdrawn"),
-      );
+      await calls.invalidate(subject);
     },
 
-    close: () => runner.close(),
+    async close() {
+      await calls.close();
+      await Promise.all([logins.sandbox?.close(), logins.statement?.close()]);
+    },
   };
 }

@@ -1,9 +1,8 @@
-import { BehalfError, type SubjectRef } from "@behalf/core";
+import { BehalfError, type CallClock, orStopped, type SubjectRef } from "@behalf/core";
 
 import type { PgClient } from "./pg-structure.ts";
 import { PostgresBatch, type Step, type StepResult } from "./postgres-batch.ts";
 import { cancelRunning } from "./postgres-cancel.ts";
-import { type CallClock, orStopped } from "./postgres-clock.ts";
 import {
   afterCommit,
   copyRefused,

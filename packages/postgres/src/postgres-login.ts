@@ -1,6 +1,5 @@
-import { BehalfError, type SubjectRef } from "@behalf/core";
+import { BehalfError, callClock, type CallClock, orStopped, type SubjectRef } from "@behalf/core";
 
-import { callClock, type CallClock, orStopped } from "./postgres-clock.ts";
 import { type Connections, connections, noConnection } from "./postgres-connection.ts";
 import type { Mode } from "./postgres-mode.ts";
 import type { PgPool } from "./pg-structure.ts";
@@ -53,7 +52,7 @@ export function login(options: LoginOptions): Login {
 
   // On a clock of its own: the caller who happens to come first may give up, and others wait, too.
   async function checkOnce(): Promise<void> {
-    using clock = callClock(options.deadlineMs, undefined);
+    using clock = callClock(options.deadlineMs, undefined, "postgres");
     const check = lender.use({ subject: null, clock, access: "read" }, preflight);
     // A database that was down, or was not ready, is asked again by the next call.
     check.catch(() => {

@@ -1,10 +1,10 @@
 import {
   BehalfError,
-  type CallFacts,
   isStatement,
   type NoteOutcome,
+  type OpenCall,
+  type PartFacts,
   type Principal,
-  type RecordSink,
   sql,
   type SqlResult,
   type SqlSession,
@@ -12,12 +12,12 @@ import {
   type TypeParser,
 } from "@behalf/core";
 
-import type { OpenCall } from "./postgres-call.ts";
 import { type Connection, ended } from "./postgres-connection.ts";
+import { mapPostgresError } from "./postgres-errors.ts";
+import type { Lender } from "./postgres-lend.ts";
 import { ending, type Mode, modeOf, readAnswer, sending } from "./postgres-mode.ts";
 import { checkInput, type Limits, limitsOf } from "./postgres-options.ts";
 import { outcomeOf, typeParserOf } from "./postgres-page.ts";
-import { checkedCall } from "./postgres-records.ts";
 import { type HumanCall, startCall, type Started, type StepsOf } from "./postgres-start.ts";
 import { arm, closeCursor } from "./postgres-steps.ts";
 
@@ -35,11 +35,8 @@ export interface PostgresSession extends SqlSession {
    * @throws BehalfError when the server refuses the COMMIT, or a deferred constraint does
    */
   end(): Promise<void>;
-  /** Gives the connection back, with everything undone that was not committed. */
+  /** Gives the connection back, with everything undone that was not committed, and notes what came of it. */
   giveUp(): Promise<void>;
-  /** The backend's evidence, once the human was proved to it. */
-  readonly native: Started["native"] | null;
-  readonly totals: { rows: number; bytes: number };
 }
 
 /** The transaction, once the first statement said which login it needs. */
@@ -51,10 +48,11 @@ interface Open {
 
 export function postgresSession(
   call: OpenCall,
-  access: "read" | "write",
-  records: RecordSink,
-  factsOf: (action: "query" | "whoAmI", statement?: string) => CallFacts,
+  limits: Limits,
+  lender: Lender,
+  factsOf: (action: "query" | "whoAmI", statement?: string) => PartFacts,
 ): PostgresSession {
+  const { access } = call;
   let proved: Omit<Started, "rest"> | null = null;
   let open: Open | null = null;
   let over = false;
@@ -76,7 +74,7 @@ export function postgresSession(
   // The first statement decides the login, because the two share no transaction.
   function lent(mode: Mode): Promise<Open> {
     const { promise, resolve, reject } = Promise.withResolvers<Open>();
-    loan = call.lend(mode, (connection, human) => {
+    loan = lender.lend(call, mode, (connection, human) => {
       resolve({ mode, connection, human });
       return givenBack.promise;
     });
@@ -121,28 +119,24 @@ export function postgresSession(
   }
 
   return {
-    totals,
-    get native() {
-      return proved?.native ?? null;
-    },
     query(input, options = {}) {
       const check = () => {
         checkInput(input);
-        return limitsOf(options, call.limits);
+        return limitsOf(options, limits);
       };
       const facts = factsOf("query", textOf(input));
       return inTurn(() =>
-        checkedCall(records, facts, check, (page, note) =>
+        call.part(facts, check, (page, note) =>
           send(input, modeOf(input), page, note, options.typeParser),
         ),
       );
     },
     whoAmI() {
-      const check = () => ({ ...call.limits, maxRows: 1 });
+      const check = () => ({ ...limits, maxRows: 1 });
       return inTurn(async () =>
         principal(
-          await checkedCall(records, factsOf("whoAmI"), check, (page, note) => {
-            const mode = open?.mode ?? call.defaultMode;
+          await call.part(factsOf("whoAmI"), check, (page, note) => {
+            const mode = open?.mode ?? lender.defaultMode;
             return send(WHO_AM_I[mode], mode, page, note);
           }),
         ),
@@ -152,13 +146,22 @@ export function postgresSession(
       over = true;
       await queue;
       if (open === null || proved === null) return;
-      await open.connection.send(ending(open.mode, access, open.connection.client));
-      open.connection.cleaned();
+      const { mode, connection } = open;
+      // A copy: it says that nothing was sent, where the clock's own error leaves that open.
+      if (call.clock.stopped) throw call.clock.stopped.forCall(call.callId, "postgres");
+      try {
+        await connection.send(ending(mode, access, connection.client));
+      } catch (error) {
+        // The server's answer to a COMMIT: it was refused.
+        throw mapPostgresError(error, "call");
+      }
+      connection.cleaned();
     },
     async giveUp() {
       over = true;
       givenBack.resolve();
       await loan?.catch(() => {});
+      call.note({ ...totals, ...(proved === null ? {} : { native: proved.native }) });
     },
   };
 }

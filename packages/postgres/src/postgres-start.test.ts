@@ -1,8 +1,7 @@
-import { type Identity, Secret } from "@behalf/core";
+import { callClock, type Identity, Secret } from "@behalf/core";
 import { expect, it } from "vitest";
 
 import type { Step, StepResult } from "./postgres-batch.ts";
-import { callClock } from "./postgres-clock.ts";
 import type { Connection } from "./postgres-connection.ts";
 import { preparedStatements } from "./postgres-prepared.ts";
 import { type HumanCall, startCall } from "./postgres-start.ts";
@@ -32,7 +31,7 @@ function served(processID: number, pids: readonly number[]) {
 async function natives(connection: Connection, calls: number) {
   const found = [];
   for (let call = 0; call < calls; call += 1) {
-    using clock = callClock(1_000, undefined);
+    using clock = callClock(1_000, undefined, "postgres");
     const human = {
       delegation: { identity },
       callId: "c",

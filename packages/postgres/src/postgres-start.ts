@@ -1,7 +1,6 @@
-import { BehalfError, type Credential, type Delegation } from "@behalf/core";
+import { BehalfError, type CallClock, type Credential, type Delegation } from "@behalf/core";
 
 import type { Step, StepResult } from "./postgres-batch.ts";
-import type { CallClock } from "./postgres-clock.ts";
 import type { Connection } from "./postgres-connection.ts";
 import { isStaleTicket } from "./postgres-errors.ts";
 import type { Mode } from "./postgres-mode.ts";

@@ -1,6 +1,10 @@
 import {
+  type AdapterCalls,
   BehalfError,
+  type CallClock,
   type CallFacts,
+  type OpenCall,
+  orStopped,
   type SqlColumn,
   type SqlRow,
   type SqlStream,
@@ -8,9 +12,8 @@ import {
   type StreamOptions,
 } from "@behalf/core";
 
-import type { Calls, OpenCall } from "./postgres-call.ts";
-import { type CallClock, orStopped } from "./postgres-clock.ts";
 import type { Connection } from "./postgres-connection.ts";
+import type { Lender } from "./postgres-lend.ts";
 import { modeOf } from "./postgres-mode.ts";
 import { checkInput, type Limits, limitsOf } from "./postgres-options.ts";
 import { pages, type StreamPage } from "./postgres-stream-pages.ts";
@@ -24,7 +27,8 @@ const UNLIMITED = { maxRows: 2_147_483_646, maxBytes: Number.MAX_SAFE_INTEGER } 
  * up anywhere when the reader is slow, and a page is all that either side holds.
  */
 export function postgresStream(
-  runner: Calls,
+  calls: AdapterCalls,
+  lender: Lender,
   facts: CallFacts,
   input: string | Statement,
   options: StreamOptions,
@@ -40,7 +44,11 @@ export function postgresStream(
 
   let clock: CallClock | null = null;
 
-  async function produce(open: OpenCall, connection: Connection, human: HumanCall): Promise<void> {
+  async function produce(
+    open: OpenCall<Limits>,
+    connection: Connection,
+    human: HumanCall,
+  ): Promise<void> {
     ({ clock } = open);
     const totals = { rows: 0, bytes: 0 };
     const source = pages(input, connection, human, open.limits, options.typeParser);
@@ -75,8 +83,8 @@ export function postgresStream(
       return limitsOf(options, { ...defaults, ...UNLIMITED });
     };
     let failure: { readonly error: unknown } | null = null;
-    const call = runner.call(facts, options, check, (open) =>
-      open.lend(modeOf(input), (connection, human) => produce(open, connection, human)),
+    const call = calls.call(facts, options, check, (open) =>
+      lender.lend(open, modeOf(input), (connection, human) => produce(open, connection, human)),
     );
     call.catch((error: unknown) => {
       failure = { error };

@@ -1,6 +1,4 @@
-import { BehalfError, type SubjectRef } from "@behalf/core";
-
-import { type CallClock, orStopped } from "./postgres-clock.ts";
+import { BehalfError, type CallClock, orStopped, type SubjectRef } from "@behalf/core";
 
 export interface TurnLimits {
   /** How many connections there are. */

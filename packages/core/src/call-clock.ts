@@ -1,13 +1,17 @@
-import { BehalfError } from "@behalf/core";
+import { BehalfError } from "./errors.ts";
 
 /** What may end a call early: its deadline, its caller, or its adapter. */
 export interface CallClock {
-  /** For code of others; within the adapter {@link CallClock.onStop} does. */
+  /**
+   * Fires when the call has to end, with the same BehalfError as its reason. For code of others; within an
+   * adapter {@link CallClock.onStop} does, and costs less.
+   */
   readonly signal: AbortSignal;
   /** Why the call has to end, once it has to. */
   readonly stopped: BehalfError | undefined;
   /** Milliseconds for the server's own limit: it must answer before the client gives up. */
   serverMs(): number;
+  /** Ends the call with this error. Only the first one counts. */
   readonly stop: (error: BehalfError) => void;
   /**
    * Tells `listener` once, when the call has to end, or at once where it has to already.
@@ -17,6 +21,7 @@ export interface CallClock {
   onStop(listener: (error: BehalfError) => void): () => void;
   /** Throws why the call has to end, if it has to. */
   check(): void;
+  /** Forgets the deadline and the caller's signal. */
   [Symbol.dispose](): void;
 }
 
@@ -24,12 +29,26 @@ export interface CallClock {
 const SERVER_LEAD_MS = 200;
 
 /**
- * @param deadlineMs longest time for the call, in milliseconds from now
+ * The clock of one call. {@link adapterCalls} makes one for each; an adapter makes its own for what it does
+ * for no call, such as asking whether its backend is ready.
+ *
+ * @param deadlineMs longest time for the call, in milliseconds from now, at most 2,147,483,647
  * @param outer the caller's own signal
+ * @param backend the adapter's name, with which messages begin
+ * @throws BehalfError `configuration` (reason `signal`) when `outer` is no AbortSignal
+ * @example
+ * ```ts
+ * using clock = callClock(5_000, options.signal, "demo");
+ * const answer = await orStopped(client.ask(question), clock);
+ * ```
  */
-export function callClock(deadlineMs: number, outer: AbortSignal | undefined): CallClock {
+export function callClock(
+  deadlineMs: number,
+  outer: AbortSignal | undefined,
+  backend: string,
+): CallClock {
   if (outer !== undefined && !(outer instanceof AbortSignal)) {
-    throw new BehalfError("configuration", "[postgres] `signal` must be an AbortSignal", {
+    throw new BehalfError("configuration", `[${backend}] \`signal\` must be an AbortSignal`, {
       reason: "signal",
     });
   }
@@ -42,12 +61,12 @@ export function callClock(deadlineMs: number, outer: AbortSignal | undefined): C
     stop(
       new BehalfError(
         "timeout",
-        `[postgres] the deadline of ${deadlineMs} ms passed; ask for less, or give it a longer deadlineMs`,
+        `[${backend}] the deadline of ${deadlineMs} ms passed; ask for less, or give it a longer deadlineMs`,
       ),
     );
   }, deadlineMs);
   const onOuter = () => {
-    stop(new BehalfError("cancelled", "[postgres] the caller cancelled the call"));
+    stop(new BehalfError("cancelled", `[${backend}] the caller cancelled the call`));
   };
   if (outer?.aborted) onOuter();
   else outer?.addEventListener("abort", onOuter, { once: true });
@@ -95,7 +114,16 @@ export function callClock(deadlineMs: number, outer: AbortSignal | undefined): C
   };
 }
 
-/** Settles with `promise`, or rejects with the clock's reason as soon as there is one. */
+/**
+ * Settles with `promise`, or rejects with the clock's reason as soon as there is one. The promise itself
+ * goes on, and may fail unheard.
+ *
+ * @throws BehalfError why the call has to end, or what `promise` rejects with
+ * @example
+ * ```ts
+ * await orStopped(connecting, call.clock);
+ * ```
+ */
 export function orStopped<T>(promise: Promise<T>, clock: CallClock): Promise<T> {
   return new Promise((resolve, reject) => {
     const forget = clock.onStop(reject);

@@ -1,20 +1,19 @@
-import {
-  type CallFacts,
-  type NoteOutcome,
-  type RecordSink,
-  recordDenied,
-  recordedCall,
-} from "@behalf/core";
+import type { RecordSink } from "./audit-record.ts";
+import type { CallFacts } from "./decision-record.ts";
+import type { BehalfError } from "./errors.ts";
+import { type NoteOutcome, recordDenied, recordedCall } from "./recorded-call.ts";
 
-import { mapPostgresError } from "./postgres-errors.ts";
+/** Translates what a driver, a socket or a backend threw. */
+export type MapError = (error: unknown) => BehalfError;
 
 /**
  * A call between its records. What `check` throws leaves a denied decision and never reaches the
- * database; what `work` throws is mapped, so that the outcome has its code.
+ * backend; what `work` throws is mapped, so that the outcome has its code.
  */
 export async function checkedCall<C, T>(
   records: RecordSink,
   facts: CallFacts,
+  mapError: MapError,
   check: () => C,
   work: (checked: C, note: NoteOutcome, callId: string) => Promise<T>,
 ): Promise<T> {
@@ -22,13 +21,13 @@ export async function checkedCall<C, T>(
   try {
     checked = check();
   } catch (error) {
-    throw await recordDenied(records, facts, mapPostgresError(error, "call"));
+    throw await recordDenied(records, facts, mapError(error));
   }
   return recordedCall(records, facts, async (note, callId) => {
     try {
       return await work(checked, note, callId);
     } catch (error) {
-      throw error instanceof CallerFailure ? error.thrown : mapPostgresError(error, "call");
+      throw error instanceof CallerFailure ? error.thrown : mapError(error);
     }
   });
 }

@@ -1,6 +1,6 @@
-import { BehalfError, type RecordSink } from "@behalf/core";
-
-import { type CallClock, orStopped } from "./postgres-clock.ts";
+import type { RecordSink } from "./audit-record.ts";
+import { type CallClock, orStopped } from "./call-clock.ts";
+import { BehalfError } from "./errors.ts";
 
 /** Longest time that a finished call waits for its outcome to be durable, in milliseconds. */
 const OUTCOME_MS = 5_000;
@@ -16,7 +16,10 @@ export function boundedSink(records: RecordSink, clock: () => CallClock | undefi
     write(record) {
       const callsClock = record.kind === "decision" ? clock() : undefined;
       const written = records.write(record);
-      return callsClock === undefined ? inTime(written) : orStopped(written, callsClock);
+      // A refusal because the clock has stopped is to be recorded all the same.
+      const isLate =
+        record.kind === "decision" && record.decision === "deny" && callsClock?.stopped;
+      return callsClock === undefined || isLate ? inTime(written) : orStopped(written, callsClock);
     },
     close: () => records.close(),
   };

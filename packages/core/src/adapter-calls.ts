@@ -1,0 +1,229 @@
+import type { RunOptions } from "./adapter.ts";
+import { runSession, type SessionLifecycle, settledSoon } from "./adapter-run.ts";
+import type { RecordSink } from "./audit-record.ts";
+import { boundedSink } from "./bounded-sink.ts";
+import { type CallClock, callClock } from "./call-clock.ts";
+import { checkedCall, type MapError } from "./checked-call.ts";
+import type { CredentialSource } from "./credential.ts";
+import type { CallFacts } from "./decision-record.ts";
+import type { Delegation } from "./delegation.ts";
+import { BehalfError } from "./errors.ts";
+import type { SubjectRef } from "./identity.ts";
+import { givenUp, openCall, type OpenCall } from "./open-call.ts";
+import { textOption } from "./option-checks.ts";
+import { unexpectedError } from "./unexpected-error.ts";
+
+export interface AdapterCallsOptions {
+  /** The adapter's name, for example `postgres`. It stands in records and before every message. */
+  readonly backend: string;
+  /** Where decisions and outcomes are recorded. */
+  readonly records: RecordSink;
+  /** Where the human's credential for this backend comes from. */
+  readonly credentials: CredentialSource;
+  /** Longest time for a {@link AdapterCalls.run}, in milliseconds. Default is `30000`. */
+  readonly deadlineMs?: number;
+  /**
+   * Translates what the driver or the backend threw; it is never handed a BehalfError. Default makes
+   * `backend.failed` (reason `unexpected`) of everything, with the error's name and its `code`, and without
+   * its message, which may quote a token.
+   */
+  readonly mapError?: (error: unknown) => BehalfError;
+}
+
+/** Every call of one adapter goes through here. */
+export interface AdapterCalls {
+  /**
+   * The general form, for adapters with limits and actions of their own: `work` runs between the call's two
+   * records and within its deadline, but has to end by itself when its clock stops. What `check` throws
+   * leaves a denied decision, and nothing is sent.
+   *
+   * @throws BehalfError what `check` and `work` throw, mapped; `records.unavailable`; `closed`;
+   *   `configuration` (reason `access` or `signal`); what the delegation is refused with
+   */
+  call<T, L extends { readonly deadlineMs: number }>(
+    facts: CallFacts,
+    options: RunOptions,
+    check: () => L,
+    work: (open: OpenCall<L>) => Promise<T>,
+  ): Promise<T>;
+  /**
+   * {@link Adapter.run} as a whole: checks the options, records, opens the session, runs the work, commits,
+   * gives up. It ends at its deadline and when its signal fires, also where `work` never does. What `work`
+   * itself throws passes as it is; a BehalfError gets the call id. Once the run is over its clock has stopped
+   * with `closed`, so that a session that was kept can do nothing more.
+   *
+   * @throws BehalfError as {@link AdapterCalls.call}; `cancelled`, `timeout`; or what `work` throws
+   */
+  run<S, T>(
+    delegation: Delegation,
+    work: (session: S) => Promise<T>,
+    options: RunOptions | undefined,
+    lifecycle: SessionLifecycle<S>,
+  ): Promise<T>;
+  /**
+   * Drops the human's credentials and stops their calls with `identity.revoked`, also one that still waits
+   * for its record or its credential.
+   */
+  invalidate(subject: SubjectRef): Promise<void>;
+  /**
+   * Refuses further calls with `closed`, each with a denied record, and waits for those that run. Safe to
+   * call twice.
+   */
+  close(): Promise<void>;
+}
+
+/** A call from its check to its end. What it was handed may be no delegation. */
+interface Running {
+  readonly subject: SubjectRef | undefined;
+  readonly stop: (error: BehalfError) => void;
+}
+
+/**
+ * What every adapter needs around its backend: records, deadlines, credentials, revocation and the end.
+ *
+ * @throws BehalfError `configuration` when an option is missing or wrong
+ * @example
+ * ```ts
+ * const calls = adapterCalls({ backend: "demo", records, credentials });
+ * const run = (delegation, work, options) =>
+ *   calls.run(delegation, work, options, {
+ *     open: async (call) => client.begin({ token: (await call.credential()).token, signal: call.clock.signal }),
+ *     commit: (session) => session.commit(),
+ *     giveUp: (session) => session.close(),
+ *   });
+ * ```
+ */
+export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
+  const { backend, records, credentials } = checked(options);
+  const deadlineMs = deadlineOption(options.deadlineMs ?? 30_000, backend);
+  const mapError: MapError = (error) =>
+    BehalfError.isInstance(error) || options.mapError === undefined
+      ? unexpectedError(error, backend)
+      : options.mapError(error);
+  const running = new Set<Running>();
+  const unfinished = new Set<Promise<unknown>>();
+  const left = new Set<Promise<unknown>>();
+  let closed = false;
+
+  async function call<T, L extends { readonly deadlineMs: number }>(
+    asked: CallFacts,
+    runOptions: RunOptions,
+    check: () => L,
+    work: (open: OpenCall<L>) => Promise<T>,
+  ): Promise<T> {
+    const isAccess = asked.access === "read" || asked.access === "write";
+    // Records hold nothing that is none.
+    const facts: CallFacts = isAccess ? asked : { ...asked, access: "read" };
+    let clock: CallClock | undefined;
+    let entry: Running | undefined;
+    let hasBegun = false;
+    const checkAll = () => {
+      if (closed) throw new BehalfError("closed", `[${backend}] the adapter is closed`);
+      if (!isAccess) throw noAccess(backend);
+      const limits = check();
+      clock = callClock(limits.deadlineMs, runOptions.signal, backend);
+      // Before the decision is written: invalidate() must find a call that waits for its record.
+      entry = { subject: facts.delegation?.identity, stop: clock.stop };
+      running.add(entry);
+      return { limits, clock };
+    };
+    const sink = boundedSink(records, () => clock);
+    try {
+      return await checkedCall(sink, facts, mapError, checkAll, (within, note, callId) => {
+        hasBegun = true;
+        within.clock.check();
+        return work(openCall({ ...within, facts, callId, note, credentials, sink, mapError }));
+      });
+    } catch (error) {
+      throw hasBegun ? error : givenUp(error, clock, backend);
+    } finally {
+      clock?.[Symbol.dispose]();
+      if (entry) running.delete(entry);
+    }
+  }
+
+  return {
+    call: (facts, callOptions, check, work) =>
+      track(unfinished, call(facts, callOptions, check, work)),
+    run(delegation, work, runOptions, lifecycle) {
+      const asked = runOptions ?? {};
+      const access = asked.access ?? "read";
+      const check = () => ({
+        deadlineMs: deadlineOption(asked.deadlineMs ?? deadlineMs, backend),
+      });
+      const facts: CallFacts = { delegation, backend, action: "run", access };
+      const parts = {
+        backend,
+        mapError,
+        leave: (ending: Promise<unknown>) => void track(left, ending),
+      };
+      return track(
+        unfinished,
+        call(facts, asked, check, (open) => runSession(open, work, lifecycle, parts)),
+      );
+    },
+    async invalidate(subject) {
+      try {
+        credentials.invalidate(subject);
+      } finally {
+        const error = new BehalfError(
+          "identity.revoked",
+          `[${backend}] this human's access was withdrawn`,
+        );
+        for (const { subject: who, stop } of running) {
+          if (who?.issuer === subject.issuer && who.subject === subject.subject) stop(error);
+        }
+      }
+    },
+    async close() {
+      closed = true;
+      await Promise.allSettled(unfinished);
+      await settledSoon(left);
+    },
+  };
+}
+
+function track<T>(promises: Set<Promise<unknown>>, work: Promise<T>): Promise<T> {
+  promises.add(work);
+  const forget = () => promises.delete(work);
+  work.then(forget, forget);
+  return work;
+}
+
+function checked(options: AdapterCallsOptions): AdapterCallsOptions {
+  const { backend, records, credentials } = options ?? {};
+  textOption("backend", backend);
+  if (typeof credentials?.credential !== "function") {
+    throw configuration(
+      backend,
+      "`credentials` must be a credential source: credentialCache({ exchange: tokenExchange(...) }) or passthrough(...)",
+    );
+  }
+  if (typeof records?.write !== "function") {
+    throw configuration(
+      backend,
+      "`records` must be a record sink, for example jsonlSink({ path })",
+    );
+  }
+  return options;
+}
+
+function deadlineOption(value: number, backend: string): number {
+  // setTimeout ends at 2^31 - 1 ms.
+  if (Number.isInteger(value) && value >= 1 && value <= 2_147_483_647) return value;
+  throw configuration(
+    backend,
+    `\`deadlineMs\` must be a whole number from 1 to 2147483647, not ${String(value)}`,
+  );
+}
+
+function noAccess(backend: string): BehalfError {
+  return configuration(backend, '`access` must be "read" or "write"', "access");
+}
+
+function configuration(backend: string, message: string, reason?: string): BehalfError {
+  return new BehalfError("configuration", `[${backend}] ${message}`, {
+    backend,
+    ...(reason === undefined ? {} : { reason }),
+  });
+}

@@ -1,0 +1,57 @@
+import { type CallClock, orStopped } from "./call-clock.ts";
+import type { Credential, CredentialSource } from "./credential.ts";
+import type { Delegation } from "./delegation.ts";
+import { BehalfError } from "./errors.ts";
+
+/**
+ * The human's credential, as an adapter may send it: one that is there, and whose time is not over. Waits no
+ * longer than the clock.
+ *
+ * @throws BehalfError what the source throws; `identity.unavailable` (reason `unexpected`) where that is no
+ *   BehalfError, or what the source gave is no credential; `identity.expired` (reason `credential`)
+ */
+export async function callCredential(
+  source: CredentialSource,
+  delegation: Delegation,
+  clock: CallClock,
+  backend: string,
+): Promise<Credential> {
+  let credential;
+  try {
+    // A getter: most sources have the credential at hand, and need no signal made for them.
+    const wait = {
+      get signal() {
+        return clock.signal;
+      },
+    };
+    credential = await orStopped(source.credential(delegation, wait), clock);
+  } catch (error) {
+    throw BehalfError.isInstance(error) ? error : noCredential(error, backend);
+  }
+  if (typeof credential?.token?.reveal !== "function") throw noCredential(credential, backend);
+  const { expiresAtMs } = credential;
+  if (typeof expiresAtMs !== "number" || Number.isNaN(expiresAtMs)) {
+    throw noCredential(credential, backend);
+  }
+  if (expiresAtMs <= Date.now()) {
+    throw new BehalfError(
+      "identity.expired",
+      `[${backend}] the credential for this backend has expired, so it was not sent; the credential source must hand out a fresh one`,
+      { backend, reason: "credential" },
+    );
+  }
+  return credential;
+}
+
+/** A defect in a credential source. What it threw may quote the token. */
+function noCredential(error: unknown, backend: string): BehalfError {
+  return new BehalfError(
+    "identity.unavailable",
+    `[${backend}] the credential source failed in an unexpected way`,
+    {
+      backend,
+      reason: "unexpected",
+      ...(error instanceof Error ? { nativeCode: error.name } : {}),
+    },
+  );
+}
