@@ -1,0 +1,136 @@
+import {
+  BehalfError,
+  type DecisionRecord,
+  type OutcomeRecord,
+  type SubjectRef,
+} from "@behalf/core";
+
+import type { CaseContext, Opened } from "./conformance-case.ts";
+import type { FullProbe } from "./full-probe.ts";
+import type { Human, Observation } from "./harness.ts";
+
+/** How `work` ended: its error, or `null`. */
+export async function errorOf(work: Promise<unknown> | (() => unknown)): Promise<unknown> {
+  try {
+    await (typeof work === "function" ? work() : work);
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** The code of a BehalfError; anything else in words, so that a failure shows what came instead. */
+export function codeOf(error: unknown): string {
+  if (error === null) return "no error";
+  if (BehalfError.isInstance(error)) return error.code;
+  return `not a BehalfError: ${error instanceof Error ? error.name : typeof error}`;
+}
+
+/** Waits until `condition` holds: for what happens at the backend a moment after the call has ended. */
+export async function until(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`it did not happen within 10 s: ${what}`);
+    await pause(10);
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+/** A promise that a test settles, and an end in time where the adapter under test forgets it. */
+export function gate(): { readonly opened: Promise<void>; open(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { opened: promise, open: resolve };
+}
+
+export function isSame(a: SubjectRef | null, b: SubjectRef | null): boolean {
+  return a?.issuer === b?.issuer && a?.subject === b?.subject;
+}
+
+/** What the backend let through between two observations, as sentences that are equal when it is right. */
+export function readsBetween(before: Observation, after: Observation): readonly string[] {
+  return after.reads
+    .filter((seen) => {
+      const known = before.reads.find(
+        (one) =>
+          isSame(one.subject, seen.subject) &&
+          one.owner === seen.owner &&
+          one.actors.join("\n") === seen.actors.join("\n"),
+      );
+      return seen.times > (known?.times ?? 0);
+    })
+    .map((seen) => `${nameOf(seen.subject)} saw data of ${seen.owner}`)
+    .filter((line, index, all) => all.indexOf(line) === index)
+    .toSorted();
+}
+
+/** The sentence of {@link readsBetween} for a human who sees what they may. */
+export function ownReads(...humans: readonly Human[]): readonly string[] {
+  return humans.map(({ subject, owner }) => `${nameOf(subject)} saw data of ${owner}`).toSorted();
+}
+
+export function nameOf(subject: SubjectRef | null): string {
+  return subject === null ? "nobody" : `${subject.subject} of ${subject.issuer}`;
+}
+
+/** The owners of what came, each once. */
+export async function look(probe: FullProbe): Promise<readonly string[]> {
+  return distinct(await probe.look());
+}
+
+export function distinct(owners: readonly string[]): readonly string[] {
+  return [...new Set(owners)].toSorted();
+}
+
+/** Runs `work` and says what it sent to the backend and to the identity provider. */
+export async function tripsOf<T>(
+  context: CaseContext,
+  work: () => Promise<T> | T,
+): Promise<{ readonly value: T; readonly trips: Observation["trips"] }> {
+  const before = (await context.observe()).trips;
+  const value = await work();
+  const after = (await context.observe()).trips;
+  const trips = {
+    backend: after.backend - before.backend,
+    identity: after.identity - before.identity,
+  };
+  return { value, trips };
+}
+
+/** How often the backend let something through while this agent acted. */
+export function timesOf(seen: Observation, agent: string): number {
+  return seen.reads
+    .filter(({ actors }) => actors.includes(agent))
+    .reduce((sum, { times }) => sum + times, 0);
+}
+
+/** The records of one call, and of the statements that are part of it. */
+export function recordsOf(opened: Opened, callId: string): CallRecords {
+  const all = opened.records.records.filter(({ id }) => id === callId);
+  return {
+    kinds: all.map(({ kind }) => kind),
+    decision: all.find((record) => record.kind === "decision"),
+    outcome: all.find((record) => record.kind === "outcome"),
+  };
+}
+
+export interface CallRecords {
+  readonly kinds: readonly string[];
+  readonly decision: DecisionRecord | undefined;
+  readonly outcome: OutcomeRecord | undefined;
+}
+
+/** A function of the probe that the harness has to have, because a capability was declared. */
+export function needed<T>(part: T | undefined, name: string): T {
+  if (part === undefined) {
+    throw new Error(`the harness declares what needs \`${name}\`, and does not have it`);
+  }
+  return part;
+}

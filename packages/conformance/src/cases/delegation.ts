@@ -1,0 +1,209 @@
+import {
+  codeOf,
+  errorOf,
+  gate,
+  look,
+  ownReads,
+  readsBetween,
+  recordsOf,
+  timesOf,
+  tripsOf,
+  until,
+} from "../case-tools.ts";
+import type { ConformanceCase } from "../conformance-case.ts";
+import { everythingIn } from "../secret-scan.ts";
+
+const GRADES: readonly string[] = ["native", "adapter", "refused"];
+const EVIDENCE: readonly string[] = ["live", "independent engine", "emulated"];
+
+export const delegationCases: readonly ConformanceCase[] = [
+  {
+    id: "delegation.contract",
+    group: "delegation",
+    title: "the adapter names its backend, its version of the contract and its capabilities",
+    capability: null,
+    ways: "once",
+    async run({ harness, open, same }) {
+      const opened = await open();
+      same("specificationVersion", opened.specificationVersion, 1);
+      same("backend", opened.backend, harness.backend);
+      same("capabilities", opened.capabilities, harness.capabilities);
+      for (const [name, { grade, evidence, note }] of Object.entries(opened.capabilities)) {
+        same(`grade of ${name} is one`, GRADES.includes(grade), true);
+        same(`evidence of ${name} is one`, EVIDENCE.includes(evidence), true);
+        same(`${name} has a note`, note.trim() !== "", true);
+      }
+    },
+  },
+  {
+    id: "delegation.backend-sees-the-human",
+    group: "delegation",
+    title: "the backend sees the human of each call and lets through what is theirs, nothing else",
+    capability: "identity",
+    async run({ harness, open, delegate, observe, same }) {
+      const opened = await open();
+      const before = await observe();
+      for (const human of harness.humans) {
+        const found = await opened.act(await delegate(human), look);
+        same(`what ${human.name} is shown`, found, [human.owner]);
+      }
+      const letThrough = readsBetween(before, await observe());
+      same("what the backend let through", letThrough, ownReads(...harness.humans));
+    },
+  },
+  {
+    id: "delegation.who-am-i",
+    group: "delegation",
+    title: "whoAmI is the backend's own answer: it names the human and who acts, and costs a trip",
+    capability: "identity",
+    needs: ["whoAmI"],
+    async run(context) {
+      const { harness, open, delegate, observe, same } = context;
+      const opened = await open();
+      for (const human of harness.humans) {
+        const delegation = await delegate(human);
+        await opened.act(delegation, async (probe) => {
+          await probe.look();
+          const asked = await tripsOf(context, probe.whoAmI);
+          const { name, subject, actors, native } = asked.value;
+          same("whoAmI asks the backend", asked.trips.backend > 0, true);
+          same("the human that the backend names", subject, human.subject);
+          // An exchange may have added the gateway; it must not have dropped anybody.
+          const dropped = delegation.identity.actors.filter(
+            (actor) => !actors.includes(actor.subject),
+          );
+          same("actors that the backend does not know", dropped, []);
+          same("whoAmI names the backend's user", name !== "", true);
+          const { sessions } = await observe();
+          const ids = Object.values(native).map(String);
+          const isKnown = sessions.length === 0 || sessions.some((id) => ids.includes(id));
+          same("whoAmI names one of the backend's sessions", isKnown, true);
+        });
+      }
+    },
+  },
+  {
+    id: "delegation.actor",
+    group: "delegation",
+    title: "two agents of one human, in turn, are two actors to the backend",
+    capability: "identity",
+    skipped: ({ agents }) => (agents.length > 1 ? null : "the harness names one agent"),
+    async run({ harness, open, delegate, observe, same, alice }) {
+      const opened = await open();
+      for (const agent of [...harness.agents, ...harness.agents]) {
+        const before = await observe();
+        same("what is shown", await opened.act(await delegate(alice, { agent }), look), [
+          alice.owner,
+        ]);
+        const after = await observe();
+        const moved = harness.agents.filter((one) => timesOf(after, one) > timesOf(before, one));
+        same(`whom the backend saw acting when ${agent} did`, moved, [agent]);
+      }
+    },
+  },
+  {
+    id: "delegation.another-humans-credential",
+    group: "delegation",
+    title: "a credential of another human is noticed, and that human's data is shown to nobody",
+    capability: "identity",
+    async run({ open, delegate, observe, same, alice, bob }) {
+      const opened = await open();
+      const bobs = await delegate(bob);
+      opened.credentials.answer((_, real) => real.credential(bobs));
+      const before = await observe();
+      let shown: readonly string[] = [];
+      const error = await errorOf(
+        opened.act(await delegate(alice), async (probe) => {
+          shown = await look(probe);
+        }),
+      );
+      same("how the call ends", codeOf(error), "backend.identity_mismatch");
+      same("what is shown", shown, []);
+      same("what the backend let through", readsBetween(before, await observe()), []);
+    },
+  },
+  {
+    id: "delegation.plan",
+    group: "delegation",
+    title: "plan says what would be sent, without sending it and without a secret",
+    capability: null,
+    ways: "once",
+    async run(context) {
+      const { open, delegate, same, alice } = context;
+      const opened = await open();
+      const delegation = await delegate(alice);
+      const { value: plan, trips } = await tripsOf(context, () => opened.plan(delegation));
+      same("what plan sends", trips, { backend: 0, identity: 0 });
+      same("credentials that plan asks for", opened.credentials.asked, 0);
+      same(
+        "the human and the backend",
+        [plan.subject, plan.backend],
+        [alice.subject, opened.backend],
+      );
+      same("a plan has steps", plan.steps.length > 0, true);
+      same("a second plan", opened.plan(delegation), plan);
+      const token = delegation.identity.token.reveal();
+      same("the plan holds the token", everythingIn(plan).includes(token), false);
+    },
+  },
+  {
+    id: "delegation.decision-first",
+    group: "delegation",
+    title: "the decision is durable before anything is sent, and the outcome is written after it",
+    capability: null,
+    async run({ open, delegate, observe, same, alice }) {
+      const opened = await open();
+      // The first call also connects.
+      await opened.act(await delegate(alice), look);
+      const delegation = await delegate(alice);
+      const held = gate();
+      let waits = 0;
+      opened.records.before(async ({ kind }) => {
+        if (kind !== "decision") return;
+        waits += 1;
+        await held.opened;
+      });
+      const before = await observe();
+      const call = opened.act(delegation, look);
+      call.catch(() => {});
+      await until("the decision is written", () => waits > 0);
+      const sent = (await observe()).trips.backend - before.trips.backend;
+      same("what is sent while the decision is not durable", sent, 0);
+      held.open();
+      same("what is shown", await call, [alice.owner]);
+      const { kinds, decision, outcome } = recordsOf(opened, delegation.callId);
+      same("the records of the call", kinds, ["decision", "outcome"]);
+      same(
+        "the decision",
+        [
+          decision?.subject,
+          decision?.actors,
+          decision?.decision,
+          decision?.backend,
+          decision?.access,
+        ],
+        [alice.subject, delegation.identity.actors, "allow", opened.backend, "read"],
+      );
+      same("the outcome", [outcome?.status, outcome?.code], ["ok", undefined]);
+    },
+  },
+  {
+    id: "delegation.record-of-a-write",
+    group: "delegation",
+    title: "a write is on record as one, and belongs to the human at the backend",
+    capability: "writes",
+    needs: ["change"],
+    async run({ open, delegate, observe, same, alice }) {
+      const opened = await open();
+      const delegation = await delegate(alice);
+      const mark = `mark ${delegation.callId}`;
+      await opened.act(delegation, async (probe) => probe.change(mark), {
+        access: "write",
+      });
+      const written = (await observe()).writes.filter((one) => one.mark === mark);
+      same("what the backend holds", written, [{ subject: alice.subject, mark }]);
+      const { decision, outcome } = recordsOf(opened, delegation.callId);
+      same("the records", [decision?.access, outcome?.status], ["write", "ok"]);
+    },
+  },
+];

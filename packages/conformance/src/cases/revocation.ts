@@ -1,0 +1,139 @@
+import { codeOf, errorOf, gate, look, until } from "../case-tools.ts";
+import type { ConformanceCase } from "../conformance-case.ts";
+
+export const revocationCases: readonly ConformanceCase[] = [
+  {
+    id: "revocation.cached",
+    group: "revocation",
+    title: "invalidate drops what is cached for the human, and for nobody else",
+    capability: null,
+    async run({ open, delegate, observe, same, alice, bob }) {
+      const opened = await open();
+      const alices = await delegate(alice);
+      const bobs = await delegate(bob);
+      const identityTrips = async (delegation: typeof alices) => {
+        const before = (await observe()).trips.identity;
+        const { asked } = opened.credentials;
+        await opened.act(delegation, look);
+        const trips = (await observe()).trips.identity - before;
+        return { trips, asked: opened.credentials.asked - asked };
+      };
+      const cold = await identityTrips(alices);
+      await identityTrips(bobs);
+      const warm = [await identityTrips(alices), await identityTrips(bobs)];
+      await opened.invalidate(alice.subject);
+      same("for whom credentials are dropped", opened.credentials.invalidated, [alice.subject]);
+      same("what the human's next call costs at the issuer", await identityTrips(alices), cold);
+      same("what another human's next call costs", await identityTrips(bobs), warm[1]);
+    },
+  },
+  {
+    id: "revocation.waits-for-its-record",
+    group: "revocation",
+    title: "a call that waits for its record is refused, and nothing is sent",
+    capability: null,
+    async run({ open, delegate, observe, same, alice }) {
+      const opened = await open();
+      await opened.act(await delegate(alice), look);
+      const delegation = await delegate(alice);
+      const held = gate();
+      let waits = 0;
+      opened.records.before(async ({ kind }) => {
+        if (kind !== "decision") return;
+        waits += 1;
+        await held.opened;
+      });
+      const before = (await observe()).trips.backend;
+      const call = errorOf(opened.act(delegation, look));
+      await until("the decision is written", () => waits > 0);
+      await opened.invalidate(alice.subject);
+      held.open();
+      same("how it ends", codeOf(await call), "identity.revoked");
+      same("what is sent", (await observe()).trips.backend - before, 0);
+    },
+  },
+  {
+    id: "revocation.in-flight",
+    group: "revocation",
+    title: "a call whose credential is being fetched is refused, and nothing is sent",
+    capability: null,
+    async run({ open, delegate, observe, same, alice, bob }) {
+      const opened = await open();
+      await opened.act(await delegate(bob), look);
+      const delegation = await delegate(alice);
+      const held = gate();
+      let waits = 0;
+      opened.credentials.answer(async (_, real) => {
+        waits += 1;
+        // What arrives is older than the revocation.
+        const credential = await real.credential(delegation);
+        await held.opened;
+        return credential;
+      });
+      const before = (await observe()).trips.backend;
+      const call = errorOf(opened.act(delegation, look));
+      await until("a credential is asked for", () => waits > 0);
+      await opened.invalidate(alice.subject);
+      held.open();
+      same("how it ends", codeOf(await call), "identity.revoked");
+      same("what is sent", (await observe()).trips.backend - before, 0);
+      // What arrived late was not kept, either.
+      const { asked } = opened.credentials;
+      await opened.act(await delegate(alice), look);
+      same("credentials asked for by the next call", opened.credentials.asked > asked, true);
+    },
+  },
+  {
+    id: "revocation.running",
+    group: "revocation",
+    title: "what runs for the human is stopped, at the backend, too, and nobody else's call is",
+    capability: "deadline",
+    async run({ open, delegate, observe, same, alice, bob }) {
+      const opened = await open();
+      const stop = new AbortController();
+      const others = errorOf(
+        opened.act(await delegate(bob), (probe) => probe.hold(), { signal: stop.signal }),
+      );
+      await until("the other call runs", async () => (await observe()).running === 1);
+      const call = errorOf(opened.act(await delegate(alice), (probe) => probe.hold()));
+      await until("both calls run", async () => (await observe()).running === 2);
+      // The same name at another issuer is somebody else.
+      await opened.invalidate({
+        issuer: "https://elsewhere.example",
+        subject: alice.subject.subject,
+      });
+      same("what runs after somebody else's revocation", (await observe()).running, 2);
+      await opened.invalidate(alice.subject);
+      same("how it ends", codeOf(await call), "identity.revoked");
+      await until("the backend has stopped", async () => (await observe()).running === 1);
+      stop.abort();
+      same("how the other call ends", codeOf(await others), "cancelled");
+    },
+  },
+  {
+    id: "revocation.in-the-callback",
+    group: "revocation",
+    title: "a session whose human is revoked between two statements sends no further one",
+    capability: null,
+    ways: "callbacks",
+    async run({ open, delegate, observe, same, alice }) {
+      const opened = await open();
+      let sent = Number.NaN;
+      const delegation = await delegate(alice);
+      const error = await errorOf(
+        opened.act(delegation, async (probe) => {
+          await probe.look();
+          await opened.invalidate(alice.subject);
+          const before = (await observe()).reads;
+          await errorOf(probe.look());
+          const after = (await observe()).reads;
+          const sum = (reads: typeof before) => reads.reduce((all, { times }) => all + times, 0);
+          sent = sum(after) - sum(before);
+        }),
+      );
+      same("how it ends", codeOf(error), "identity.revoked");
+      await until("the callback has gone on", () => !Number.isNaN(sent));
+      same("what the backend let through afterwards", sent, 0);
+    },
+  },
+];

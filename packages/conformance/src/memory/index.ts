@@ -1,0 +1,10 @@
+export { memoryAdapter, memoryCapabilities } from "./memory-adapter.ts";
+export type { MemoryAdapter, MemoryAdapterOptions, MemorySession } from "./memory-adapter.ts";
+export { memoryBackend } from "./memory-backend.ts";
+export type { MemoryBackend, MemoryConnection } from "./memory-backend.ts";
+export { memoryHarness } from "./memory-harness.ts";
+export type { MemoryHarnessOptions } from "./memory-harness.ts";
+export { memoryIssuer } from "./memory-issuer.ts";
+export type { MemoryClaims, MemoryIssuer } from "./memory-issuer.ts";
+export { MemoryBackendError } from "./memory-protocol.ts";
+export type { MemoryErrorCode, MemoryTable } from "./memory-protocol.ts";

@@ -1,0 +1,73 @@
+import { isDeepStrictEqual } from "node:util";
+
+import type { BoundHarness, BoundWay } from "./bound-harness.ts";
+import type { CaseContext, ConformanceCase, Opened } from "./conformance-case.ts";
+import { watchedCredentials } from "./watched-credentials.ts";
+import { watchedRecords } from "./watched-records.ts";
+
+/** What the suite may be told. */
+export interface SuiteOptions {
+  /** Calls of the concurrency group's long case. Default is `10000`. */
+  readonly interleavings?: number;
+  /** Chooses who calls when in it. Default is `20261125`. */
+  readonly seed?: number;
+}
+
+export interface StageOptions extends SuiteOptions {
+  readonly same: CaseContext["same"];
+  readonly note: CaseContext["note"];
+}
+
+/** Runs one case in one way, and closes every adapter that it opened. */
+export async function runCase(
+  one: ConformanceCase,
+  bound: BoundHarness,
+  way: BoundWay,
+  options: StageOptions,
+): Promise<void> {
+  await using opened = new AsyncDisposableStack();
+  const { facts } = bound;
+  const [alice, bob] = facts.humans;
+  await one.run({
+    harness: facts,
+    way,
+    ways: bound.ways,
+    alice,
+    bob,
+    interleavings: options.interleavings ?? 10_000,
+    seed: options.seed ?? 20_261_125,
+    same: options.same,
+    note: options.note,
+    delegate: (human, delegateOptions) => facts.delegate(human, delegateOptions),
+    observe: () => facts.observe(),
+    async open({
+      connections,
+      credentials = watchedCredentials(facts.credentials()),
+      records = watchedRecords(),
+    } = {}): Promise<Opened> {
+      const adapter = await bound.open({
+        credentials,
+        records,
+        ...(connections === undefined ? {} : { connections }),
+      });
+      opened.defer(() => adapter.close());
+      return {
+        ...adapter,
+        credentials,
+        records,
+        act: (delegation, work, runOptions) => adapter.call(way.name, delegation, work, runOptions),
+      };
+    },
+  });
+}
+
+/** For runs without a test runner. */
+export function strictlySame(what: string, found: unknown, wanted: unknown): void {
+  if (isDeepStrictEqual(found, wanted)) return;
+  throw new Error(`${what}: ${show(found)} instead of ${show(wanted)}`);
+}
+
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 2_000 ? `${text.slice(0, 2_000)}...` : text;
+}
