@@ -2,6 +2,7 @@ import { type Delegation, joinCalls, Secret, sql } from "@behalf/core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
 import { failure, until } from "../support/failure.ts";
+import { watch } from "../support/watched-pool.ts";
 import { makeWorld, type World } from "../support/world.ts";
 
 let world: World;
@@ -216,6 +217,55 @@ describe("query", () => {
     });
     const error = await failure(shop.query(await world.delegate("alice"), "select * from orders"));
     expect(error.code).toBe("backend.identity_mismatch");
+  });
+
+  it("refuses a credential whose time is over, and sends nothing of it, although there is a ticket", async () => {
+    const token = new Secret(await world.databaseToken("alice"));
+    let expiresAtMs = Date.now() + 60_000;
+    const pool = world.pool();
+    const seen = watch(pool);
+    const shop = world.adapter({
+      pool,
+      credentials: {
+        credential: async () => ({ token, expiresAtMs, audience: "urn:example:database" }),
+        invalidate: () => {},
+      },
+    });
+    const text = "select count(*)::int from orders";
+    const call = {
+      query: async () => shop.query(await world.delegate("alice"), text),
+      run: async () =>
+        shop.run(await world.delegate("alice"), async (session) => session.query(text)),
+      stream: async () => Array.fromAsync(shop.stream(await world.delegate("alice"), text)),
+    };
+    // The database itself still takes this token: the control.
+    for (const each of Object.values(call)) await each();
+    expect(seen.proofs).toHaveLength(3);
+    const { batches } = seen;
+    expiresAtMs = Date.now();
+    for (const each of Object.values(call)) {
+      const error = await failure(each());
+      expect(error).toMatchObject({ code: "identity.expired", reason: "credential" });
+    }
+    expect(seen.batches).toBe(batches);
+    expiresAtMs = Date.now() + 60_000;
+    await call.query();
+    expect(seen.batches).toBe(batches + 1);
+  });
+
+  it("refuses an access that is neither read nor write, before anything is sent", async () => {
+    const pool = world.pool();
+    const shop = world.adapter({ pool });
+    const access = "READ" as "read";
+    const alice = await world.delegate("alice");
+    const calls = [
+      shop.query(alice, "select 1", { access }),
+      shop.run(alice, async (session) => session.query("select 1"), { access }),
+    ];
+    for (const call of calls) {
+      expect(await failure(call)).toMatchObject({ code: "configuration", reason: "access" });
+    }
+    expect(pool.totalCount).toBe(0);
   });
 });
 

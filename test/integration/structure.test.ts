@@ -1,28 +1,42 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { postgresNames } from "@behalf/core";
 import { describe, expect, it } from "vitest";
 
+import {
+  type Manifest,
+  type Package,
+  specifiersOf,
+  structureProblems,
+  type StructureRules,
+} from "../support/package-structure.ts";
+
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-interface Manifest {
-  readonly name: string;
-  readonly private?: boolean;
-  readonly dependencies?: Record<string, string>;
-  readonly peerDependencies?: Record<string, string>;
-  readonly devDependencies?: Record<string, string>;
-}
-
 /** Who may import whom: docs of the direction are in CONTRIBUTING.md. */
-const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@behalf/core": [],
   "@behalf/postgres": ["@behalf/core"],
   "@behalf/conformance": ["@behalf/core"],
   "@behalf/local": [],
   "@behalf/gateway": ["@behalf/core"],
   behalf: ["@behalf/core", "@behalf/gateway", "@behalf/postgres"],
+};
+
+const RULES: StructureRules = {
+  mayImport: {
+    ...PACKAGES,
+    // Examples show how everything is put together.
+    "@behalf/example-tour": Object.keys(PACKAGES),
+    "@behalf/example-tool-author": Object.keys(PACKAGES),
+    "@behalf/docker-keysync": ["@behalf/postgres"],
+    // The issuer of the compose file is the one for development.
+    "@behalf/docker-openid": ["@behalf/local"],
+  },
+  injected: { "@behalf/postgres": { pg: "src/pg-structure.ts" } },
 };
 
 /** Whose texts reach statement mode: query builders, and files that only the operator can write. */
@@ -32,66 +46,176 @@ const VOUCHES_FOR_TEXTS: readonly string[] = [
   "packages/postgres/src/builder-input.ts",
 ];
 
-const packages = await readdir(join(root, "packages"));
+const folders = (
+  await Promise.all(
+    ["packages", "examples", "docker"].map(async (parent) =>
+      (await readdir(join(root, parent))).map((folder) => `${parent}/${folder}`),
+    ),
+  )
+)
+  .flat()
+  .filter((folder) => existsSync(join(root, folder, "package.json")));
 
-describe.each(packages)("packages/%s", async (folder) => {
-  const manifest = JSON.parse(
-    await readFile(join(root, "packages", folder, "package.json"), "utf8"),
-  ) as Manifest;
-  const sources = (await files(join(root, "packages", folder, "src"))).filter(
-    (file) => !/\.test(-d)?\.ts$/.test(file),
-  );
-  const imported = new Set<string>();
-  for (const file of sources) {
-    // Examples in comments import what their reader has.
-    const text = (await readFile(file, "utf8")).replaceAll(/^ *\*.*$/gm, "");
-    for (const [, specifier] of text.matchAll(/(?:from|import\(|^import)\s*"([^"]+)"/gm)) {
-      if (specifier !== undefined && !specifier.startsWith(".") && !specifier.startsWith("node:")) {
-        imported.add(
-          specifier
-            .split("/")
-            .slice(0, specifier.startsWith("@") ? 2 : 1)
-            .join("/"),
-        );
-      }
-    }
-  }
+describe.each(folders)("%s", async (folder) => {
+  const read = await readPackage(join(root, folder));
 
-  it("imports only packages of ours that it may", () => {
-    const ours = [...imported].filter((name) => name.startsWith("@behalf/"));
-    expect(ours.filter((name) => !MAY_IMPORT[manifest.name]?.includes(name))).toEqual([]);
+  it("imports what it may, declares what it imports, and has its public names listed by tests", () => {
+    expect(structureProblems(read, RULES)).toEqual([]);
   });
 
-  it("declares exactly what it imports", () => {
-    const declared = { ...manifest.dependencies, ...manifest.peerDependencies };
-    expect([...imported].filter((name) => !(name in declared))).toEqual([]);
-    // A driver is a peer that the caller injects: it need not be imported.
-    expect(Object.keys(manifest.dependencies ?? {}).filter((name) => !imported.has(name))).toEqual(
-      [],
-    );
-  });
-
-  it("has no default export, no enum, no any, and no path into another package", async () => {
-    for (const file of sources) {
-      const text = await readFile(file, "utf8");
-      const where = relative(root, file);
-      expect(text, where).not.toMatch(
+  it("has no default export, no enum, and no any", () => {
+    for (const [path, text] of Object.entries(read.files)) {
+      if (/\.test(-d)?\.ts$/.test(path)) continue;
+      expect(text, path).not.toMatch(
         /^export default\b|^(export )?(const )?enum\b|\bas any\b|: any\b/m,
       );
-      expect(text, where).not.toMatch(/from "\.\.\/\.\.\//);
     }
   });
 });
 
-it("keeps nothing that ships dependent on the local package", async () => {
-  for (const folder of packages) {
-    const manifest = JSON.parse(
-      await readFile(join(root, "packages", folder, "package.json"), "utf8"),
-    ) as Manifest;
-    expect({ ...manifest.dependencies, ...manifest.peerDependencies }).not.toHaveProperty(
-      "@behalf/local",
+it("finds every package, and the rules see what they are to see", async () => {
+  expect(folders).toEqual(expect.arrayContaining(["packages/core", "docker/openid"]));
+  expect(folders.length).toBeGreaterThanOrEqual(9);
+  const { files: sources } = await readPackage(join(root, "packages", "postgres"));
+  expect(specifiersOf(sources["src/kysely.ts"] ?? "")).toContain("kysely");
+});
+
+describe("a package against the rules is named:", () => {
+  const structure = "src/pg-structure.ts";
+  const good: Package = {
+    manifest: {
+      name: "@behalf/postgres",
+      exports: { ".": "./src/index.ts", "./kysely": "./src/kysely.ts" },
+      dependencies: { "@behalf/core": "1" },
+      peerDependencies: { pg: "8", kysely: "1" },
+    },
+    files: {
+      [structure]: "",
+      "src/index.ts": 'export { postgres } from "./adapter.ts";',
+      "src/kysely.ts": 'import { sql } from "@behalf/core";\nimport type { Kysely } from "kysely";',
+      "src/index.test.ts":
+        'import * as all from "./index.ts";\nimport * as builder from "./kysely.ts";\nexpect(Object.keys(all).toSorted()).toEqual([]);\nexpect(Object.keys(builder).toSorted()).toEqual([]);',
+    },
+  };
+  const problemsOf = (manifest: Partial<Manifest>, sources: Package["files"] = {}) =>
+    structureProblems(
+      { manifest: { ...good.manifest, ...manifest }, files: { ...good.files, ...sources } },
+      RULES,
     );
-  }
+  const core = { "@behalf/core": "1" };
+  const peers = { pg: "8", kysely: "1" };
+
+  it("none of the right one, the control", () => {
+    expect(problemsOf({})).toEqual([]);
+  });
+
+  const local = "imports @behalf/local, which @behalf/postgres may not";
+  it.each([
+    ["for a value", 'import { startPostgres } from "@behalf/local";'],
+    ["for a type", 'import type {\n  Running,\n} from "@behalf/local";'],
+    ["for its effect", 'import "@behalf/local/register";'],
+    ["onwards", 'export * from "@behalf/local";'],
+    ["when it is asked to", 'const { a } = await import("@behalf/local");'],
+    ["in a type", 'let a: import("@behalf/local").Running;'],
+    ["as of old", 'const local = createRequire(import.meta.url)("x") ?? require("@behalf/local");'],
+    ["by its address", 'const at = import.meta.resolve("@behalf/local");'],
+  ])("imports the local package %s", (_, text) => {
+    expect(problemsOf({}, { "src/a.ts": text })).toContain(`src/a.ts ${local}`);
+  });
+
+  it.each(["dependencies", "peerDependencies", "optionalDependencies"] as const)(
+    "has the local package among its %s",
+    (kind) => {
+      const names = { ...good.manifest[kind], "@behalf/local": "1" };
+      expect(problemsOf({ [kind]: names })).toContain(
+        `${kind} names @behalf/local, which @behalf/postgres may not import`,
+      );
+    },
+  );
+
+  it.each([
+    ["another adapter's package", "@behalf/snowflake"],
+    ["the package that composes it", "behalf"],
+    ["an example", "@behalf/example-tour"],
+  ])("imports %s", (_, name) => {
+    expect(problemsOf({}, { "src/a.ts": `import { a } from "${name}";` })).toContain(
+      `src/a.ts imports ${name}, which @behalf/postgres may not`,
+    );
+  });
+
+  it("reaches into another package by a path", () => {
+    const there = "../../core/src/errors.ts";
+    expect(problemsOf({}, { "src/deep/a.ts": `import { a } from "../index.ts";` })).toEqual([]);
+    expect(problemsOf({}, { "src/a.ts": `import { a } from "${there}";` })).toEqual([
+      `src/a.ts reaches into another package by its path: ${there}`,
+    ]);
+  });
+
+  it("is in no table", () => {
+    expect(problemsOf({ name: "@behalf/new" })).toEqual([
+      "@behalf/new stands in no table of who may import whom",
+    ]);
+  });
+
+  it("imports a driver that it does not declare, or only for its own development", () => {
+    const { pg } = peers;
+    const manifest = { peerDependencies: { pg }, devDependencies: { kysely: "1" } };
+    expect(problemsOf(manifest)).toEqual([
+      "src/kysely.ts imports kysely, which is neither a dependency nor a peer",
+    ]);
+  });
+
+  it("declares what it neither imports nor is handed", () => {
+    expect(problemsOf({ peerDependencies: { ...peers, mysql: "1" } })).toEqual([
+      "nothing imports the peer mysql, and no file says by which structure it comes",
+    ]);
+    expect(problemsOf({ dependencies: { ...core, zod: "1" } })).toEqual([
+      "nothing imports the dependency zod",
+    ]);
+    const { [structure]: _, ...others } = good.files;
+    expect(structureProblems({ ...good, files: others }, RULES)).toEqual([
+      "nothing imports the peer pg, and no file says by which structure it comes",
+    ]);
+  });
+
+  it("is handed what it does not declare, or imports it all the same", () => {
+    const { kysely } = peers;
+    expect(problemsOf({ peerDependencies: { kysely } })).toEqual([
+      "pg is injected, and not a peer",
+    ]);
+    expect(problemsOf({}, { "src/a.ts": 'import pg from "pg";' })).toEqual([
+      "pg is imported, so it is not injected",
+    ]);
+  });
+
+  it("has an entry whose names no test lists", () => {
+    const missing = "no test lists the names of the entry ./kysely (src/kysely.ts)";
+    const half = good.files["src/index.test.ts"]?.split("\n").slice(0, 3).join("\n") ?? "";
+    expect(problemsOf({}, { "src/index.test.ts": half })).toEqual([missing]);
+    // Imported, and the names of the other entry listed twice.
+    const twice = `${half}\nexpect(Object.keys(all).toSorted()).toEqual([]);`;
+    expect(problemsOf({}, { "src/index.test.ts": twice })).toEqual([missing]);
+    const unlisted =
+      good.files["src/index.test.ts"]?.replaceAll(".toEqual([]", ".toBeDefined(") ?? "";
+    expect(problemsOf({}, { "src/index.test.ts": unlisted })).toHaveLength(2);
+    expect(problemsOf({ exports: { ...good.manifest.exports, "./new": "./src/new.ts" } })).toEqual([
+      "no test lists the names of the entry ./new (src/new.ts)",
+    ]);
+  });
+
+  it("has an entry that is not published", () => {
+    expect(problemsOf({ publishConfig: { exports: { ".": {} } } })).toEqual([
+      "the entry ./kysely is not published",
+    ]);
+  });
+
+  it("an example, where it imports what it does not declare", () => {
+    const manifest = { name: "@behalf/example-tour", private: true, dependencies: core };
+    const sources = { "src/a.ts": 'import "@behalf/core";', "src/b.ts": 'import "@behalf/local";' };
+    expect(structureProblems({ manifest, files: sources }, RULES)).toEqual([
+      "src/b.ts imports @behalf/local, which is neither a dependency nor a peer",
+    ]);
+  });
 });
 
 it("lets only these vouch for a text that was put together at run time", async () => {
@@ -137,6 +261,20 @@ it("pins the PostgreSQL image in one place", async () => {
   }
   expect(found).toEqual([join("docker", "postgres", "Dockerfile")]);
 });
+
+async function readPackage(folder: string): Promise<Package> {
+  const manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as Manifest;
+  const paths = (await files(folder)).filter(
+    (path) => /\.[cm]?[jt]s$/.test(path) && !/\/(dist|test-support)\//.test(relative(root, path)),
+  );
+  const read = await Promise.all(
+    paths.map(async (path) => {
+      const name = relative(folder, path).split(sep).join("/");
+      return [name, await readFile(path, "utf8")] as const;
+    }),
+  );
+  return { manifest, files: Object.fromEntries(read) };
+}
 
 async function files(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

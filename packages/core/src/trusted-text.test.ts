@@ -1,12 +1,17 @@
 import { expect, it } from "vitest";
 import * as core from "./index.ts";
 import { isStatement } from "./statement.ts";
+import * as trustedText from "./trusted-text.ts";
 import { trustedStatement } from "./trusted-text.ts";
 
 it("makes a statement of a text that its caller vouches for", () => {
   const statement = trustedStatement("select $1::text", ["a"]);
   expect(isStatement(statement)).toBe(true);
   expect(statement).toEqual({ text: "select $1::text", values: ["a"] });
+});
+
+it("is all that this entry exports", () => {
+  expect(Object.keys(trustedText).toSorted()).toEqual(["trustedStatement"]);
 });
 
 it("is not part of the main entry", () => {
