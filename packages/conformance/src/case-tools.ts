@@ -26,18 +26,6 @@ export function codeOf(error: unknown): string {
   return `not a BehalfError: ${error instanceof Error ? error.name : typeof error}`;
 }
 
-/** Waits until `condition` holds: for what happens at the backend a moment after the call has ended. */
-export async function until(
-  what: string,
-  condition: () => Promise<boolean> | boolean,
-): Promise<void> {
-  const end = performance.now() + 10_000;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`it did not happen within 10 s: ${what}`);
-    await pause(10);
-  }
-}
-
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms);

@@ -60,6 +60,11 @@ export interface CaseContext {
   readonly observe: () => Promise<Observation>;
   /** Fails the case unless both are deeply equal. `what` names it for people. */
   readonly same: (what: string, found: unknown, wanted: unknown) => void;
+  /**
+   * Waits until `condition` holds, for what happens a moment after its call: no longer than
+   * {@link SuiteOptions.patienceMs}, and fails then.
+   */
+  readonly until: (what: string, condition: () => Promise<boolean> | boolean) => Promise<void>;
   /** A figure or a sentence for the report. */
   readonly note: (text: string) => void;
 }

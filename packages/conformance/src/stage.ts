@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 
+import { pause } from "./case-tools.ts";
 import type { BoundHarness, BoundWay } from "./bound-harness.ts";
 import type { CaseContext, ConformanceCase, Opened } from "./conformance-case.ts";
 import { watchedCredentials } from "./watched-credentials.ts";
@@ -11,6 +12,11 @@ export interface SuiteOptions {
   readonly interleavings?: number;
   /** Chooses who calls when in it. Default is `20261125`. */
   readonly seed?: number;
+  /**
+   * Longest time, in milliseconds, that something may take at the backend after the call that caused it.
+   * Default is `10000`.
+   */
+  readonly patienceMs?: number;
 }
 
 export interface StageOptions extends SuiteOptions {
@@ -38,6 +44,7 @@ export async function runCase(
     seed: options.seed ?? 20_261_125,
     same: options.same,
     note: options.note,
+    until: (what, condition) => until(what, condition, options.patienceMs ?? 10_000),
     delegate: (human, delegateOptions) => facts.delegate(human, delegateOptions),
     observe: () => facts.observe(),
     async open({
@@ -59,6 +66,19 @@ export async function runCase(
       };
     },
   });
+}
+
+async function until(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+  patienceMs: number,
+): Promise<void> {
+  const end = performance.now() + patienceMs;
+  while (!(await condition())) {
+    if (performance.now() > end)
+      throw new Error(`it did not happen within ${patienceMs} ms: ${what}`);
+    await pause(10);
+  }
 }
 
 /** For runs without a test runner. */

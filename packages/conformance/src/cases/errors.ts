@@ -1,6 +1,6 @@
 import { BehalfError } from "@behalf/core";
 
-import { codeOf, errorOf, isSame, look, needed, recordsOf, tripsOf, until } from "../case-tools.ts";
+import { codeOf, errorOf, isSame, look, needed, recordsOf, tripsOf } from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
 
 const REFUSALS: readonly string[] = ["backend.failed", "backend.denied", "statement.refused"];
@@ -113,7 +113,7 @@ export const errorCases: readonly ConformanceCase[] = [
       "an unreachable backend is backend.unavailable, and the same adapter works again afterwards",
     capability: null,
     skipped: ({ faults }) => (faults === undefined ? "the harness has no `faults`" : null),
-    async run({ harness, open, delegate, same, alice, bob }) {
+    async run({ until, harness, open, delegate, same, alice, bob }) {
       const opened = await open();
       await opened.act(await delegate(alice), look);
       const delegation = await delegate(alice);

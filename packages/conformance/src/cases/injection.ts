@@ -95,6 +95,7 @@ export const injectionCases: readonly ConformanceCase[] = [
           const shown = await opened.act(await delegate(bob), look);
           same(`what the next human is shown after: ${what}`, shown, [bob.owner]);
           const after = await observe();
+          same(`what is left on idle sessions: ${what}`, after.left, []);
           const own = ownReads(alice, bob);
           const more = readsBetween(before, after).filter((line) => !own.includes(line));
           same(`what the backend let through: ${what}`, more, []);

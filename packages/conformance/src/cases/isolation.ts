@@ -1,15 +1,6 @@
 import { BehalfError, type Delegation, type RunOptions } from "@behalf/core";
 
-import {
-  codeOf,
-  errorOf,
-  isSame,
-  look,
-  needed,
-  ownReads,
-  readsBetween,
-  until,
-} from "../case-tools.ts";
+import { codeOf, errorOf, isSame, look, needed, ownReads, readsBetween } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase, Opened } from "../conformance-case.ts";
 import type { FullProbe } from "../full-probe.ts";
 
@@ -110,7 +101,7 @@ export const isolationCases: readonly ConformanceCase[] = [
     capability,
     ...(ways === undefined ? {} : { ways }),
     async run(context) {
-      const { harness, open, delegate, observe, same, alice, bob } = context;
+      const { until, harness, open, delegate, observe, same, alice, bob } = context;
       const opened = await open({ connections: 1 });
       // So that there is something to be left on.
       await opened.act(await delegate(bob), look);
@@ -235,7 +226,7 @@ export const isolationCases: readonly ConformanceCase[] = [
     title: "what is given up or overdue is stopped at the backend, too",
     capability: "deadline",
     async run(context) {
-      const { open, delegate, observe, same, alice } = context;
+      const { until, open, delegate, observe, same, alice } = context;
       const opened = await open();
       const stop = new AbortController();
       const given = errorOf(holding(opened, await delegate(alice), { signal: stop.signal }));
@@ -265,7 +256,7 @@ function holding(opened: Opened, delegation: Delegation, options: RunOptions): P
   return call;
 }
 
-async function busy({ observe }: CaseContext): Promise<void> {
+async function busy({ until, observe }: CaseContext): Promise<void> {
   await until("the backend works on the call", async () => (await observe()).running > 0);
 }
 

@@ -1,4 +1,4 @@
-import { codeOf, errorOf, gate, look, until } from "../case-tools.ts";
+import { codeOf, errorOf, gate, look } from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
 
 export const revocationCases: readonly ConformanceCase[] = [
@@ -32,7 +32,7 @@ export const revocationCases: readonly ConformanceCase[] = [
     group: "revocation",
     title: "a call that waits for its record is refused, and nothing is sent",
     capability: null,
-    async run({ open, delegate, observe, same, alice }) {
+    async run({ until, open, delegate, observe, same, alice }) {
       const opened = await open();
       await opened.act(await delegate(alice), look);
       const delegation = await delegate(alice);
@@ -57,7 +57,7 @@ export const revocationCases: readonly ConformanceCase[] = [
     group: "revocation",
     title: "a call whose credential is being fetched is refused, and nothing is sent",
     capability: null,
-    async run({ open, delegate, observe, same, alice, bob }) {
+    async run({ until, open, delegate, observe, same, alice, bob }) {
       const opened = await open();
       await opened.act(await delegate(bob), look);
       const delegation = await delegate(alice);
@@ -88,7 +88,7 @@ export const revocationCases: readonly ConformanceCase[] = [
     group: "revocation",
     title: "what runs for the human is stopped, at the backend, too, and nobody else's call is",
     capability: "deadline",
-    async run({ open, delegate, observe, same, alice, bob }) {
+    async run({ until, open, delegate, observe, same, alice, bob }) {
       const opened = await open();
       const stop = new AbortController();
       const others = errorOf(
@@ -116,7 +116,7 @@ export const revocationCases: readonly ConformanceCase[] = [
     title: "a session whose human is revoked between two statements sends no further one",
     capability: null,
     ways: "callbacks",
-    async run({ open, delegate, observe, same, alice }) {
+    async run({ until, open, delegate, observe, same, alice }) {
       const opened = await open();
       let sent = Number.NaN;
       const delegation = await delegate(alice);

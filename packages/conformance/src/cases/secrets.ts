@@ -62,6 +62,8 @@ async function everyEnding({
   const returned: unknown[] = [PLANTED];
   const thrown: unknown[] = [new Error(PLANTED)];
   const opened = await open();
+  // One that has kept nothing, so that it has to ask.
+  const asking = await open({ records: opened.records });
   const { output, spans } = await captured(async () => {
     console.info(PLANTED);
     trace.getTracer("@behalf/conformance").startSpan(PLANTED).end();
@@ -94,23 +96,23 @@ async function everyEnding({
     }
     // A source that fails as HTTP clients do: it quotes the request, with the token in it.
     const quoting = await token(alice);
-    opened.credentials.answer(async () => {
+    asking.credentials.answer(async () => {
       throw Object.assign(
         new Error(`POST /token failed: subject_token=${quoting.identity.token.reveal()}`),
         { request: { body: quoting.identity.token.reveal() } },
       );
     });
-    await attempt(opened.act(quoting, (probe) => probe.look()));
+    await attempt(asking.act(quoting, (probe) => probe.look()));
     // A backend or an issuer that says no to a token that nobody knows.
     const strange = `strange.${Buffer.from(`nobody knows this token ${quoting.callId}`).toString("base64url")}.x`;
     secrets.add(strange);
-    opened.credentials.answer(async (delegation, real) => ({
+    asking.credentials.answer(async (delegation, real) => ({
       ...(await real.credential(delegation)),
       token: new Secret(strange),
     }));
-    await attempt(opened.act(await token(alice), (probe) => probe.look()));
+    await attempt(asking.act(await token(alice), (probe) => probe.look()));
   }, PLANTED);
-  for (const { token } of opened.credentials.given) {
+  for (const { token } of [...opened.credentials.given, ...asking.credentials.given]) {
     if (typeof token?.reveal === "function") secrets.add(token.reveal());
   }
   const recorded = [...opened.records.records, PLANTED];
