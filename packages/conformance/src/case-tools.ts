@@ -32,31 +32,26 @@ export function pause(ms: number): Promise<void> {
   });
 }
 
-/** A promise that a test settles, and an end in time where the adapter under test forgets it. */
-export function gate(): { readonly opened: Promise<void>; open(): void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { opened: promise, open: resolve };
-}
-
 export function isSame(a: SubjectRef | null, b: SubjectRef | null): boolean {
   return a?.issuer === b?.issuer && a?.subject === b?.subject;
 }
 
 /** What the backend let through between two observations, as sentences that are equal when it is right. */
 export function readsBetween(before: Observation, after: Observation): readonly string[] {
-  return after.reads
-    .filter((seen) => {
-      const known = before.reads.find(
-        (one) =>
-          isSame(one.subject, seen.subject) &&
-          one.owner === seen.owner &&
-          one.actors.join("\n") === seen.actors.join("\n"),
-      );
-      return seen.times > (known?.times ?? 0);
-    })
-    .map((seen) => `${nameOf(seen.subject)} saw data of ${seen.owner}`)
-    .filter((line, index, all) => all.indexOf(line) === index)
+  const known = timesByCaller(before);
+  return [...timesByCaller(after)]
+    .filter(([line, times]) => times > (known.get(line) ?? 0))
+    .map(([line]) => line)
     .toSorted();
+}
+
+function timesByCaller({ reads }: Observation): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>();
+  for (const { subject, owner, times = 1 } of reads) {
+    const line = `${nameOf(subject)} saw data of ${owner}`;
+    sums.set(line, (sums.get(line) ?? 0) + times);
+  }
+  return sums;
 }
 
 /** The sentence of {@link readsBetween} for a human who sees what they may. */
@@ -96,7 +91,7 @@ export async function tripsOf<T>(
 export function timesOf(seen: Observation, agent: string): number {
   return seen.reads
     .filter(({ actors }) => actors.includes(agent))
-    .reduce((sum, { times }) => sum + times, 0);
+    .reduce((sum, { times = 1 }) => sum + times, 0);
 }
 
 /** The records of one call, and of the statements that are part of it. */

@@ -43,6 +43,12 @@ export interface Opened extends OpenedAdapter {
   ): Promise<T>;
 }
 
+/** Something to wait for. */
+export interface Gate {
+  readonly opened: Promise<void>;
+  readonly open: () => void;
+}
+
 /** What a case works with. */
 export interface CaseContext {
   readonly harness: HarnessFacts;
@@ -65,6 +71,8 @@ export interface CaseContext {
    * {@link SuiteOptions.patienceMs}, and fails then.
    */
   readonly until: (what: string, condition: () => Promise<boolean> | boolean) => Promise<void>;
+  /** What the suite holds back until it is opened, at the latest when the case ends. */
+  readonly gate: () => Gate;
   /** A figure or a sentence for the report. */
   readonly note: (text: string) => void;
 }

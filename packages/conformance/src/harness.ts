@@ -116,7 +116,8 @@ export interface Seen {
   /** Who acted, as far as the backend knows. */
   readonly actors: readonly string[];
   readonly owner: string;
-  readonly times: number;
+  /** Default is `1`: a list with an entry for each time says the same. */
+  readonly times?: number;
 }
 
 /**

@@ -29,7 +29,8 @@ export interface ReportRow {
   readonly group: Group;
   /** The capabilities that it shows, or `-`: what the adapter does by itself. */
   readonly shows: string;
-  readonly grade: Grade;
+  /** `undeclared` for what the adapter does not promise. */
+  readonly grade: Grade | "undeclared";
   readonly evidence: Evidence;
   readonly passed: number;
   readonly failed: number;
@@ -46,9 +47,8 @@ export function reportOf(
 ): Report {
   const rows = new Map<string, ReportRow & { shows: string }>();
   for (const { group, capability, status } of results) {
-    // What was not declared has no grade of its own: nobody promised it.
     const declared = capability === null ? undefined : harness.capabilities[capability];
-    const grade = declared?.grade ?? (capability === null ? "adapter" : "refused");
+    const grade = declared?.grade ?? (capability === null ? "adapter" : "undeclared");
     const evidence = weaker(declared?.evidence ?? harness.evidence, harness.evidence);
     const key = [GROUPS.indexOf(group), group, grade, evidence].join("\n");
     const row = rows.get(key) ?? {

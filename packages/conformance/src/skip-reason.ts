@@ -14,7 +14,7 @@ export function skipReason(
   for (const name of capabilities) {
     const declared = harness.capabilities[name];
     if (declared === undefined) return `the adapter does not declare ${name}`;
-    if (declared.grade === "refused") return `the adapter refuses ${name}: ${declared.note}`;
+    if (declared.grade === "refused") return `the adapter refuses ${name}`;
   }
   for (const name of needs) {
     if (way.lacks.includes(name)) return `${way.name} has no ${name}`;

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 
 import { pause } from "./case-tools.ts";
 import type { BoundHarness, BoundWay } from "./bound-harness.ts";
-import type { CaseContext, ConformanceCase, Opened } from "./conformance-case.ts";
+import type { CaseContext, ConformanceCase, Gate, Opened } from "./conformance-case.ts";
 import { watchedCredentials } from "./watched-credentials.ts";
 import { watchedRecords } from "./watched-records.ts";
 
@@ -34,7 +34,9 @@ export async function runCase(
   await using opened = new AsyncDisposableStack();
   const { facts } = bound;
   const [alice, bob] = facts.humans;
-  await one.run({
+  const gates: Gate[] = [];
+  let checks = 0;
+  const running = one.run({
     harness: facts,
     way,
     ways: bound.ways,
@@ -42,9 +44,18 @@ export async function runCase(
     bob,
     interleavings: options.interleavings ?? 10_000,
     seed: options.seed ?? 20_261_125,
-    same: options.same,
+    same(what, found, wanted) {
+      checks += 1;
+      options.same(what, found, wanted);
+    },
     note: options.note,
     until: (what, condition) => until(what, condition, options.patienceMs ?? 10_000),
+    gate() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const made = { opened: promise, open: resolve };
+      gates.push(made);
+      return made;
+    },
     delegate: (human, delegateOptions) => facts.delegate(human, delegateOptions),
     observe: () => facts.observe(),
     async open({
@@ -66,6 +77,14 @@ export async function runCase(
       };
     },
   });
+  try {
+    await running;
+    // A case that checks nothing would pass whatever the adapter does.
+    if (checks === 0) throw new Error(`${one.id} has checked nothing`);
+  } finally {
+    // Else closing the adapters would wait for what a case that failed holds back.
+    for (const { open } of gates) open();
+  }
 }
 
 async function until(

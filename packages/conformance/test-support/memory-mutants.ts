@@ -70,8 +70,8 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     title: "nobody compares whom the backend knows with whom the delegation names",
     changes: [
       adapter(
-        "if (subject?.issuer !== identity.issuer || subject.subject !== identity.subject) {",
-        "if (subject === undefined) {",
+        "    assertPrincipal({ subject }, call.delegation, BACKEND);\n",
+        "    void subject;\n",
       ),
     ],
     caughtBy: ["delegation.another-humans-credential", "fail-closed.subject-of-another"],
@@ -216,8 +216,8 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     const { token, expiresAtMs } = header;`,
       ),
       adapter(
-        "if (subject?.issuer !== identity.issuer || subject.subject !== identity.subject) {",
-        "if (subject === undefined) {",
+        "    assertPrincipal({ subject }, call.delegation, BACKEND);\n",
+        "    void subject;\n",
       ),
     ],
     caughtBy: ["concurrency.cold-same-tick"],
@@ -339,6 +339,18 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     title: "what proves the human is kept under a key without the task",
     changes: [tickets("        task: task ?? null,\n", "")],
     caughtBy: ["task-scope.alternating", "task-scope.narrow"],
+  },
+  {
+    id: "task-taken-all-the-same",
+    group: "task scope",
+    title: "an adapter that says that it refuses tasks takes them",
+    changes: [
+      adapter(
+        '"native",\n    evidence: "emulated",\n    note: "A ticket carries its task',
+        '"refused",\n    evidence: "emulated",\n    note: "A ticket carries its task',
+      ),
+    ],
+    caughtBy: ["task-scope.refused"],
   },
   {
     id: "task-not-sent",

@@ -51,6 +51,7 @@ describe("options", () => {
     ["records", { records: {} as RecordSink }],
     ["deadlineMs", { deadlineMs: 0 }],
     ["deadlineMs", { deadlineMs: 2 ** 31 }],
+    ["tasks", { tasks: "ignored" as "refused" }],
   ])("that are wrong are refused: %s", (name, more) => {
     expect(() => adapterCalls({ ...good, ...more })).toThrow(
       expect.objectContaining({ code: "configuration", message: expect.stringContaining(name) }),
@@ -69,6 +70,40 @@ describe("options", () => {
     expect(book.records).toMatchObject([
       { decision: "deny", code: "configuration", access: "read", subject: alice },
     ]);
+  });
+});
+
+describe("a task", () => {
+  const task = { id: "task-1" };
+
+  it("is refused before anything is sent where the backend cannot be told of it, and on record", async () => {
+    const book = ledger();
+    const error = await refused(
+      book.run(sampleDelegation({ task }), never, undefined, book.lifecycle),
+    );
+    expect(`${error.code} ${error.reason}`).toBe("task.scope_exceeded task_unsupported");
+    expect(book.shown).toEqual([]);
+    expect(book.records).toMatchObject([
+      { decision: "deny", code: "task.scope_exceeded", subject: alice, task: "task-1" },
+    ]);
+  });
+
+  it("that is none says so, and not that tasks are refused", async () => {
+    const book = ledger();
+    const delegation = { ...sampleDelegation(), task: {} as never };
+    const error = await refused(book.run(delegation, never, undefined, book.lifecycle));
+    expect(`${error.code} ${error.reason}`).toBe("identity.rejected delegation");
+  });
+
+  it("goes on to an adapter that says that it narrows", async () => {
+    const book = ledger({ tasks: "narrowed" });
+    const given = await book.run(
+      sampleDelegation({ task }),
+      async () => "given",
+      undefined,
+      book.lifecycle,
+    );
+    expect(given).toBe("given");
   });
 });
 

@@ -1,5 +1,6 @@
 import type { RunOptions } from "./adapter.ts";
 import { runSession, type SessionLifecycle, settledSoon } from "./adapter-run.ts";
+import { assertDelegation } from "./assert-delegation.ts";
 import type { RecordSink } from "./audit-record.ts";
 import { boundedSink } from "./bounded-sink.ts";
 import { type CallClock, callClock } from "./call-clock.ts";
@@ -23,6 +24,12 @@ export interface AdapterCallsOptions {
   /** Longest time for a {@link AdapterCalls.run}, in milliseconds. Default is `30000`. */
   readonly deadlineMs?: number;
   /**
+   * What happens to a call that has a task. `refused` denies it with `task.scope_exceeded` before anything is
+   * sent: right for every backend that cannot be told of a task, because without it the call would do more
+   * than its human agreed to. `narrowed` promises that the adapter hands the task on. Default is `refused`.
+   */
+  readonly tasks?: "refused" | "narrowed";
+  /**
    * Translates what the driver or the backend threw; it is never handed a BehalfError. Default makes
    * `backend.failed` (reason `unexpected`) of everything, with the error's name and its `code`, and without
    * its message, which may quote a token.
@@ -38,7 +45,8 @@ export interface AdapterCalls {
    * leaves a denied decision, and nothing is sent.
    *
    * @throws BehalfError what `check` and `work` throw, mapped; `records.unavailable`; `closed`;
-   *   `configuration` (reason `access` or `signal`); what the delegation is refused with
+   *   `configuration` (reason `access` or `signal`); `task.scope_exceeded` (reason `task_unsupported`) where
+   *   {@link AdapterCallsOptions.tasks} says so; what the delegation is refused with
    */
   call<T, L extends { readonly deadlineMs: number }>(
     facts: CallFacts,
@@ -95,6 +103,7 @@ interface Running {
  */
 export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
   const { backend, records, credentials } = checked(options);
+  const { tasks = "refused" } = options;
   const deadlineMs = deadlineOption(options.deadlineMs ?? 30_000, backend);
   const mapError: MapError = (error) =>
     BehalfError.isInstance(error) || options.mapError === undefined
@@ -120,6 +129,10 @@ export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
     const checkAll = () => {
       if (closed) throw new BehalfError("closed", `[${backend}] the adapter is closed`);
       if (!isAccess) throw noAccess(backend);
+      if (tasks === "refused" && facts.delegation?.task !== undefined) {
+        assertDelegation(facts.delegation);
+        throw noTask(backend);
+      }
       const limits = check();
       clock = callClock(limits.deadlineMs, runOptions.signal, backend);
       // Before the decision is written: invalidate() must find a call that waits for its record.
@@ -205,7 +218,19 @@ function checked(options: AdapterCallsOptions): AdapterCallsOptions {
       "`records` must be a record sink, for example jsonlSink({ path })",
     );
   }
+  const { tasks = "refused" } = options;
+  if (tasks !== "refused" && tasks !== "narrowed") {
+    throw configuration(backend, '`tasks` must be "refused" or "narrowed"');
+  }
   return options;
+}
+
+function noTask(backend: string): BehalfError {
+  return new BehalfError(
+    "task.scope_exceeded",
+    `[${backend}] this backend cannot narrow a call to its task, so the call is refused; call without a task, or another backend`,
+    { backend, reason: "task_unsupported" },
+  );
 }
 
 function deadlineOption(value: number, backend: string): number {

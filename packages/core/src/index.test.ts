@@ -8,6 +8,7 @@ it("exports these values and no others", () => {
     "Secret",
     "adapterCalls",
     "assertDelegation",
+    "assertPrincipal",
     "callClock",
     "callsOf",
     "canonicalJson",

@@ -22,6 +22,7 @@ export { adapterCalls } from "./adapter-calls.ts";
 export type { AdapterCalls, AdapterCallsOptions } from "./adapter-calls.ts";
 export type { SessionLifecycle } from "./adapter-run.ts";
 export { assertDelegation } from "./assert-delegation.ts";
+export { assertPrincipal } from "./assert-principal.ts";
 export type { Fetch } from "./bounded-fetch.ts";
 export type {
   AuditRecord,

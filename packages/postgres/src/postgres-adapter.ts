@@ -73,7 +73,14 @@ export function postgres(options: PostgresOptions): SqlAdapter {
   };
   const { deadlineMs } = limits;
   const mapError = (error: unknown) => mapPostgresError(error, "call");
-  const calls = adapterCalls({ backend: BACKEND, records, credentials, deadlineMs, mapError });
+  const calls = adapterCalls({
+    backend: BACKEND,
+    records,
+    credentials,
+    deadlineMs,
+    mapError,
+    tasks: "narrowed",
+  });
   const lent = lender(logins);
   const recordStatement = options.recordStatements === "text";
 

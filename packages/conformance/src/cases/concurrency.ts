@@ -1,15 +1,6 @@
 import type { Delegation } from "@behalf/core";
 
-import {
-  codeOf,
-  distinct,
-  errorOf,
-  gate,
-  look,
-  nameOf,
-  ownReads,
-  readsBetween,
-} from "../case-tools.ts";
+import { codeOf, distinct, errorOf, look, nameOf, ownReads, readsBetween } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase } from "../conformance-case.ts";
 import type { Human } from "../harness.ts";
 import { seededRandom } from "../seeded-random.ts";
@@ -62,7 +53,7 @@ export const concurrencyCases: readonly ConformanceCase[] = [
     title:
       "credentials that arrive in another order than they were asked for go to whom they belong to",
     capability: "rows",
-    async run({ harness, open, delegate, observe, same }) {
+    async run({ gate, harness, open, delegate, observe, same }) {
       const opened = await open();
       const before = await observe();
       const waiting: (() => void)[] = [];

@@ -1,7 +1,6 @@
 import {
   codeOf,
   errorOf,
-  gate,
   look,
   ownReads,
   readsBetween,
@@ -150,7 +149,7 @@ export const delegationCases: readonly ConformanceCase[] = [
     group: "delegation",
     title: "the decision is durable before anything is sent, and the outcome is written after it",
     capability: null,
-    async run({ until, open, delegate, observe, same, alice, bob }) {
+    async run({ gate, until, open, delegate, observe, same, alice, bob }) {
       const opened = await open();
       // The first call also connects.
       await opened.act(await delegate(alice), look);

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { codeOf, errorOf, gate, look, recordsOf, tripsOf } from "../case-tools.ts";
+import { codeOf, errorOf, look, recordsOf, tripsOf } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase, Opened } from "../conformance-case.ts";
 
 export const lifecycleCases: readonly ConformanceCase[] = [
@@ -12,7 +12,7 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     group: "lifecycle",
     title: "close waits for what runs, which ends as it would have, and lets nothing new begin",
     capability: null,
-    async run({ until, open, delegate, same, alice, bob }) {
+    async run({ gate, until, open, delegate, same, alice, bob }) {
       const opened = await open();
       const delegation = await delegate(alice);
       const late = await delegate(bob);

@@ -1,4 +1,4 @@
-import { codeOf, errorOf, gate, look } from "../case-tools.ts";
+import { codeOf, errorOf, look } from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
 
 export const revocationCases: readonly ConformanceCase[] = [
@@ -32,7 +32,7 @@ export const revocationCases: readonly ConformanceCase[] = [
     group: "revocation",
     title: "a call that waits for its record is refused, and nothing is sent",
     capability: null,
-    async run({ until, open, delegate, observe, same, alice }) {
+    async run({ gate, until, open, delegate, observe, same, alice }) {
       const opened = await open();
       await opened.act(await delegate(alice), look);
       const delegation = await delegate(alice);
@@ -57,7 +57,7 @@ export const revocationCases: readonly ConformanceCase[] = [
     group: "revocation",
     title: "a call whose credential is being fetched is refused, and nothing is sent",
     capability: null,
-    async run({ until, open, delegate, observe, same, alice, bob }) {
+    async run({ gate, until, open, delegate, observe, same, alice, bob }) {
       const opened = await open();
       await opened.act(await delegate(bob), look);
       const delegation = await delegate(alice);
@@ -127,7 +127,8 @@ export const revocationCases: readonly ConformanceCase[] = [
           const before = (await observe()).reads;
           await errorOf(probe.look());
           const after = (await observe()).reads;
-          const sum = (reads: typeof before) => reads.reduce((all, { times }) => all + times, 0);
+          const sum = (reads: typeof before) =>
+            reads.reduce((all, { times = 1 }) => all + times, 0);
           sent = sum(after) - sum(before);
         }),
       );

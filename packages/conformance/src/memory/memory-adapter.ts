@@ -1,6 +1,7 @@
 import {
   type Adapter,
   adapterCalls,
+  assertPrincipal,
   BehalfError,
   type Capabilities,
   type CredentialSource,
@@ -92,7 +93,13 @@ export interface MemoryAdapter extends Adapter<MemorySession> {
  */
 export function memoryAdapter(options: MemoryAdapterOptions): MemoryAdapter {
   const { backend, credentials, records, connections = 4 } = options;
-  const calls = adapterCalls({ backend: BACKEND, records, credentials, mapError: mapMemoryError });
+  const calls = adapterCalls({
+    backend: BACKEND,
+    records,
+    credentials,
+    mapError: mapMemoryError,
+    tasks: "narrowed",
+  });
   const pool = memoryPool(backend, connections);
   const tickets = memoryTickets();
   const tracer = trace.getTracer("@behalf/conformance");
@@ -107,14 +114,8 @@ export function memoryAdapter(options: MemoryAdapterOptions): MemoryAdapter {
       token: token.reveal(),
       task: call.delegation.task ?? null,
     });
-    const { ticket = "", subject } = answer ?? {};
-    const { identity } = call.delegation;
-    if (subject?.issuer !== identity.issuer || subject.subject !== identity.subject) {
-      throw new BehalfError(
-        "backend.identity_mismatch",
-        "[memory] the backend knows the credential as another human's; report it",
-      );
-    }
+    const { ticket = "", subject = null } = answer ?? {};
+    assertPrincipal({ subject }, call.delegation, BACKEND);
     call.clock.check();
     tickets.set(call.delegation, ticket, expiresAtMs);
     return ticket;
