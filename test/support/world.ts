@@ -58,8 +58,8 @@ export interface World extends AsyncDisposable {
   statementPool(config?: pg.PoolConfig): pg.Pool;
   /** With both logins, unless `pool` or `statements` is `null`. */
   adapter(options?: WorldAdapterOptions): SqlAdapter;
-  /** The human's token for the gateway, with the agent as actor. */
-  token(human: string): Promise<string>;
+  /** The human's token for the gateway, with the agent as actor. Default is `assistant`. */
+  token(human: string, agent?: string): Promise<string>;
   /** The human's token for the database, with the gateway and the agent as actors. */
   databaseToken(human: string): Promise<string>;
   delegate(human: string): Promise<Delegation>;
@@ -79,12 +79,16 @@ export interface WorldOptions {
   readonly accessTokenTtlSeconds?: number;
   /** A login that owns the world's database, installs the kit and is its DBA. Default is the superuser. */
   readonly dba?: { readonly user: string; readonly password: string };
-  /** What a human's tokens say in addition. */
+  /** What a human's tokens say in addition. Read for each token, so that it may change. */
   readonly claims?: Readonly<Partial<Record<Human, Readonly<Record<string, unknown>>>>>;
   /** Further humans of the provider's, with the organisation that their tokens name. */
   readonly moreHumans?: Readonly<Record<string, string>>;
   /** Who there is, each with an organisation that has orders. Default is {@link HUMANS}. */
   readonly humans?: Readonly<Record<string, { readonly org: string }>>;
+  /** Further agents: the client `reporter` acts as `agent:reporter`. */
+  readonly moreAgents?: readonly string[];
+  /** Another version of the kit. */
+  readonly installKit?: typeof installKit;
 }
 
 export const GATEWAY_SECRET = "gateway-secret-for-tests";
@@ -118,15 +122,17 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
       ...Object.entries(options.moreHumans ?? {}),
     ].map(([sub, org]) => ({
       sub,
-      claims: { ...options.claims?.[sub as Human], org_id: org },
+      get claims() {
+        return { ...options.claims?.[sub as Human], org_id: org };
+      },
     })),
     clients: [
-      {
-        clientId: "assistant",
+      ...["assistant", ...(options.moreAgents ?? [])].map((clientId) => ({
+        clientId,
         clientSecret: ASSISTANT_SECRET,
-        actor: { sub: "agent:assistant", sub_profile: "ai_agent" },
+        actor: { sub: `agent:${clientId}`, sub_profile: "ai_agent" } as const,
         localSignIn: true,
-      },
+      })),
       {
         clientId: "gateway",
         clientSecret: GATEWAY_SECRET,
@@ -179,7 +185,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   admin.on("error", () => {});
   await admin.connect();
   stack.defer(() => admin.end());
-  await installKit(admin);
+  await (options.installKit ?? installKit)(admin);
   if (options.dba !== undefined) await admin.query("grant behalf_owner to current_user");
   await admin.query(`
     create role ${names.gateway} login noinherit password '${passwords.gateway}';
@@ -263,7 +269,8 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     await Promise.all(pools.filter((pool) => !pool.ended).map((pool) => pool.end()));
   });
 
-  const token = (human: string) => idp.signIn(human, { clientId: "assistant", audience: GATEWAY });
+  const token = (human: string, clientId = "assistant") =>
+    idp.signIn(human, { clientId, audience: GATEWAY });
   const pool: World["pool"] = (config) => {
     const made = new pg.Pool({ connectionString: url(), max: 4, ...config });
     pools.push(made);

@@ -1,7 +1,11 @@
+import { inspect } from "node:util";
+
 import { BehalfError } from "@behalf/core";
 import { describe, expect, it } from "vitest";
 
 import {
+  afterCommit,
+  duringCommit,
   isPreparedMixUp,
   isServerError,
   isStaleTicket,
@@ -10,6 +14,11 @@ import {
 
 function serverError(code: string, more: object = {}): Error {
   return Object.assign(new Error("the server's words"), { code, severity: "ERROR", ...more });
+}
+
+function everythingIn(error: Error): string {
+  const options = { showHidden: true, depth: Number.POSITIVE_INFINITY };
+  return `${inspect(error, options)}\n${JSON.stringify(error)}\n${error.stack}`;
 }
 
 describe("mapPostgresError", () => {
@@ -48,8 +57,72 @@ describe("mapPostgresError", () => {
       "call",
     );
     expect(error.message).toBe("[postgres] the server's words (try another)");
-    expect(error.cause).toBeUndefined();
+    expect(everythingIn(error)).not.toContain("bob@example.com");
     expect(error.reason).toBeUndefined();
+  });
+
+  it("keeps as its cause what the server said, without a value of a row", () => {
+    const facts = {
+      schema: "public",
+      table: "people",
+      column: "email",
+      constraint: "people_email_key",
+      routine: "_bt_check_unique",
+    };
+    const thrown = serverError("23505", {
+      ...facts,
+      detail: "Key (email)=(bob@example.com) already exists.",
+      hint: "of bob@example.com",
+      where: "SQL statement with bob@example.com",
+      internalQuery: "insert into people values ('bob@example.com')",
+      query: "insert into people values ($1)",
+      parameters: ["bob@example.com"],
+      client: { password: "hunter2" },
+    });
+    thrown.name = "DatabaseError";
+    const cause = mapPostgresError(thrown, "call").cause as Error;
+    expect(cause).toBeInstanceOf(Error);
+    expect(cause).not.toBe(thrown);
+    expect(cause).toMatchObject({ ...facts, code: "23505", severity: "ERROR" });
+    expect([cause.name, cause.message]).toEqual(["DatabaseError", "the server's words"]);
+    expect(cause.stack).toContain("postgres-errors.test.ts");
+    expect(everythingIn(cause)).not.toMatch(/bob@example|hunter2/);
+    // The control: the driver's own error shows all of it.
+    expect(everythingIn(thrown)).toMatch(/bob@example[^]*hunter2/);
+  });
+
+  it("keeps a socket's words, and nobody else's, which may quote a password or a value", () => {
+    const socket = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:5432"), {
+      code: "ECONNREFUSED",
+      syscall: "connect",
+      options: { password: "hunter2" },
+    });
+    const url = Object.assign(new TypeError("Invalid URL: postgres://app:hunter2@db"), {
+      code: "ERR_INVALID_URL",
+      input: "postgres://app:hunter2@db",
+    });
+    url.stack = `${url.stack}\n    at postgres.test.ts`;
+    for (const [error, phase, message, code] of [
+      [socket, "connect", socket.message, "ECONNREFUSED"],
+      [url, "connect", "", "ERR_INVALID_URL"],
+      [url, "call", "", "ERR_INVALID_URL"],
+      [new Error("Connection terminated unexpectedly"), "call", undefined, undefined],
+      [new SyntaxError('"hunter2" is not valid JSON'), "call", "", undefined],
+    ] as const) {
+      const mapped = mapPostgresError(error, phase);
+      const cause = mapped.cause as Error & { readonly code?: string };
+      expect(cause.name).toBe(error.name);
+      expect(cause.message).toBe(message ?? error.message);
+      expect(cause.code).toBe(code);
+      expect(everythingIn(mapped)).not.toContain("hunter2");
+    }
+    expect(mapPostgresError("hunter2", "call").cause).toBeUndefined();
+  });
+
+  it("keeps the cause of a COMMIT whose answer was lost", () => {
+    const lost = new Error("Connection terminated unexpectedly");
+    expect(duringCommit(lost).cause).toMatchObject({ message: lost.message });
+    expect(afterCommit(serverError("22003")).cause).toMatchObject({ code: "22003" });
   });
 
   it("takes the reason from DETAIL only for the kit's own refusals", () => {

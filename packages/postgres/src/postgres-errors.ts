@@ -1,4 +1,6 @@
-import { BehalfError, type BehalfErrorCode } from "@behalf/core";
+import { BehalfError, type BehalfErrorCode, type BehalfErrorFacts } from "@behalf/core";
+
+import { cleanCause } from "./postgres-cause.ts";
 
 /** The fields of a server error that the adapter reads. `pg` and postgres.js both have them. */
 interface ServerError extends Error {
@@ -73,11 +75,11 @@ export function isServerError(error: unknown): error is ServerError {
  * What a standby says to a transaction that wants to write, as it begins. Its own code is the one of every
  * feature that is not supported, which would send an agent to correct its SQL.
  */
-export function onStandby({ code }: ServerError): BehalfError {
+export function onStandby(error: ServerError): BehalfError {
   return new BehalfError(
     "backend.unavailable",
     "[postgres] this server is a standby, which only reads, so nothing was changed; send writes to the primary, or try again once this server was promoted",
-    { backend: "postgres", reason: "standby", nativeCode: code },
+    { ...factsOf(error), reason: "standby" },
   );
 }
 
@@ -93,11 +95,11 @@ export function isPreparedMixUp(error: ServerError, name: string | undefined): b
 }
 
 /** What to do about it, where a pooler stands between. */
-export function preparedMixUp({ code }: ServerError): BehalfError {
+export function preparedMixUp(error: ServerError): BehalfError {
   return new BehalfError(
     "configuration",
     "[postgres] a pooler between this adapter and the database loses prepared statements, so nothing was run; give the adapter `preparedStatements: false`, or use a PgBouncer from 1.21 on with max_prepared_statements",
-    { backend: "postgres", reason: "prepared_statements", nativeCode: code },
+    { ...factsOf(error), reason: "prepared_statements" },
   );
 }
 
@@ -119,17 +121,14 @@ export function isStaleTicket(error: unknown): boolean {
  * Translates an error of the driver, the socket or the server. Pure.
  *
  * The server's message is kept, because an agent can act on it; DETAIL and CONTEXT are not, because they
- * can hold values of rows, and neither is the driver's error object.
+ * can hold values of rows. The cause is a clean copy of the driver's error.
  *
  * @param phase whether the connection was still being made: every refusal there is `backend.unavailable`
  */
 export function mapPostgresError(error: unknown, phase: "connect" | "call"): BehalfError {
   if (BehalfError.isInstance(error)) return error;
   const nativeCode = codeOf(error);
-  const facts = {
-    backend: "postgres",
-    ...(nativeCode === undefined ? {} : { nativeCode }),
-  };
+  const facts = factsOf(error);
   if (phase === "connect") {
     return new BehalfError(
       "backend.unavailable",
@@ -203,7 +202,7 @@ export function duringCommit(error: unknown): BehalfError {
 }
 
 function withUnknownEffect(
-  { code, reason, nativeCode }: BehalfError,
+  { code, reason, nativeCode, cause }: BehalfError,
   message: string,
 ): BehalfError {
   return new BehalfError(code, message, {
@@ -211,7 +210,18 @@ function withUnknownEffect(
     backend: "postgres",
     ...(reason === undefined ? {} : { reason }),
     ...(nativeCode === undefined ? {} : { nativeCode }),
+    ...(cause === undefined ? {} : { cause }),
   });
+}
+
+function factsOf(error: unknown): Pick<BehalfErrorFacts, "backend" | "nativeCode" | "cause"> {
+  const nativeCode = codeOf(error);
+  const cause = cleanCause(error, isServerError(error));
+  return {
+    backend: "postgres",
+    ...(nativeCode === undefined ? {} : { nativeCode }),
+    ...(cause === undefined ? {} : { cause }),
+  };
 }
 
 function codeOf(error: unknown): string | undefined {

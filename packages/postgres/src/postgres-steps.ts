@@ -49,7 +49,7 @@ export const commit: TextStep = { name: "behalf_commit", text: "commit", commits
 /**
  * What the end of the transaction does not undo. After a ROLLBACK: session-level advisory locks and the
  * seed of random(). After a COMMIT, and after writes that were rolled back, also what a SET without LOCAL,
- * a sequence, a temporary table or a LISTEN leaves behind. Not DISCARD ALL: it takes the connection's
+ * a sequence, a temporary table, a cursor WITH HOLD or a LISTEN leaves behind. Not DISCARD ALL: it takes the connection's
  * prepared statements along.
  */
 export function reset(access: "read" | "write", client: PgClient): readonly TextStep[] {
@@ -88,6 +88,8 @@ function reintroduce({ connectionParameters: made }: PgClient): TextStep {
 }
 
 const discard: readonly TextStep[] = [
+  // A cursor WITH HOLD outlives the COMMIT, with the rows that the last human could see.
+  { name: "behalf_close_all", text: "close all" },
   { name: "behalf_discard_sequences", text: "discard sequences" },
   { name: "behalf_discard_temp", text: "discard temp" },
   { name: "behalf_unlisten", text: "unlisten *" },

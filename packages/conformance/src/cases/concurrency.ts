@@ -1,6 +1,7 @@
 import type { Delegation } from "@behalf/core";
 
 import { codeOf, distinct, errorOf, look, nameOf, ownReads, readsBetween } from "../case-tools.ts";
+import type { BoundWay } from "../bound-harness.ts";
 import type { CaseContext, ConformanceCase } from "../conformance-case.ts";
 import type { Human } from "../harness.ts";
 import { seededRandom } from "../seeded-random.ts";
@@ -12,17 +13,23 @@ export const concurrencyCases: readonly ConformanceCase[] = [
   {
     id: "concurrency.cold-same-tick",
     group: "concurrency",
-    title: `the first calls of different humans in one tick each see their own, ${COLD_ROUNDS} times`,
+    title: `the first calls of different humans in one tick each see their own, ${COLD_ROUNDS} times, in each way and in all at once`,
     capability: "rows",
-    async run({ harness, open, delegate, observe, same }) {
+    ways: "once",
+    async run({ harness, ways, open, delegate, observe, same }) {
       for (let round = 0; round < COLD_ROUNDS; round++) {
         const opened = await open();
         const before = await observe();
         // Everybody twice, in another order each time.
         const humans = rotated([...harness.humans, ...harness.humans], round);
         const delegations = await Promise.all(humans.map((human) => delegate(human)));
+        // One way in every other round, each in its turn; else the ways meet.
+        const wayOf = (call: number) =>
+          rotated(ways, round % 2 === 0 ? round / 2 : round + call)[0];
         const found = await Promise.all(
-          delegations.map((delegation) => opened.act(delegation, look)),
+          delegations.map((delegation, call) =>
+            opened.call((wayOf(call) as BoundWay).name, delegation, look),
+          ),
         );
         same(
           "what they are shown",
@@ -126,7 +133,11 @@ export const concurrencyCases: readonly ConformanceCase[] = [
   },
 ];
 
-const ENDINGS = ["look", "look", "look", "fail", "throw", "abort", "leave"] as const;
+/** Most calls end well, as most calls do: what follows them must not see what the others left. */
+const ENDINGS = [
+  ...Array.from({ length: 8 }, () => "look" as const),
+  ...(["fail", "throw", "abort", "leave"] as const),
+] as const;
 
 /** Which codes an ending may have. An abort may come late. */
 const EXPECTED: { readonly [ending in (typeof ENDINGS)[number]]: readonly string[] } = {
@@ -165,7 +176,8 @@ async function interleaved(context: CaseContext): Promise<void> {
         delegation,
         async (probe) => {
           if (ending === "fail") return probe.fail();
-          if (ending === "leave") await probe.leave();
+          // It may be refused.
+          if (ending === "leave") await errorOf(probe.leave());
           if (ending === "abort") setTimeout(() => stop.abort(), delayMs);
           const owners = distinct(await probe.look());
           if (owners.length !== 1 || owners[0] !== human.owner) {

@@ -81,7 +81,7 @@ const ENDINGS: readonly Ending[] = [
     title: "a deadline in the middle",
     codes: ["timeout"],
     capability: "rows",
-    end: (opened, delegation) => holding(opened, delegation, { deadlineMs: 300 }),
+    end: (opened, delegation) => holding(opened, delegation, { deadlineMs: 200 }),
   },
   {
     name: "early-abort",

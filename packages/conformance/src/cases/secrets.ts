@@ -34,7 +34,7 @@ export const secretCases: readonly ConformanceCase[] = CHANNELS.map(
     capability: null,
     async run(context) {
       const { same } = context;
-      const seen = await everyEnding(context);
+      const seen = await sightingsOf(context);
       same("there are secrets to look for", seen.secrets.length > 1, true);
       // The control: what was planted in each place is found there.
       same("the planted word is found", secretsIn(seen[channel], [PLANTED]), [PLANTED]);
@@ -49,6 +49,18 @@ export const secretCases: readonly ConformanceCase[] = CHANNELS.map(
 
 const PLANTED = "planted-where-secrets-are-looked-for";
 
+/** One run of the suite looks once for each way, and each case at its own place. */
+const seenBefore = new WeakMap<CaseContext["ways"], Map<string, Promise<Sightings>>>();
+
+function sightingsOf(context: CaseContext): Promise<Sightings> {
+  const { ways, way } = context;
+  const ofRun = seenBefore.get(ways) ?? new Map<string, Promise<Sightings>>();
+  seenBefore.set(ways, ofRun);
+  const sightings = ofRun.get(way.name) ?? everyEnding(context);
+  ofRun.set(way.name, sightings);
+  return sightings;
+}
+
 /** A call with every kind of end, and everything that could be seen of it. */
 async function everyEnding({
   harness,
@@ -58,7 +70,7 @@ async function everyEnding({
   alice,
   bob,
 }: CaseContext): Promise<Sightings> {
-  const secrets = new Set(harness.secrets?.() ?? []);
+  const secrets = new Set<string>();
   const returned: unknown[] = [PLANTED];
   const thrown: unknown[] = [new Error(PLANTED)];
   const opened = await open();
@@ -112,6 +124,8 @@ async function everyEnding({
     }));
     await attempt(asking.act(await token(alice), (probe) => probe.look()));
   }, PLANTED);
+  // At the end: what the backend gave out meanwhile is among them.
+  for (const secret of harness.secrets?.() ?? []) secrets.add(secret);
   for (const { token } of [...opened.credentials.given, ...asking.credentials.given]) {
     if (typeof token?.reveal === "function") secrets.add(token.reveal());
   }
