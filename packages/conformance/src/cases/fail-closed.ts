@@ -126,15 +126,16 @@ export const failClosedCases: readonly ConformanceCase[] = [
       await refusedUnsent(context, (opened) => opened.act(good, look, options), "configuration");
     },
   })),
-  {
-    id: "fail-closed.subject-of-another",
+  ...(["subject", "issuer"] as const).map((field): ConformanceCase => ({
+    id: `fail-closed.${field}-of-another`,
     group: "fail closed",
-    title: "a delegation that names another human than its token does is refused",
+    title: `a delegation that names another ${field} than its token does is refused`,
     capability: "identity",
     async run({ open, delegate, observe, same, alice, bob }) {
       const opened = await open();
       const good = await delegate(bob);
-      const bad = withIdentity(good, { ...alice.subject }) as Delegation;
+      const another = { subject: alice.subject.subject, issuer: "https://elsewhere.example" };
+      const bad = withIdentity(good, { [field]: another[field] }) as Delegation;
       const before = await observe();
       let shown: readonly string[] = [];
       const error = await errorOf(
@@ -146,7 +147,7 @@ export const failClosedCases: readonly ConformanceCase[] = [
       same("what is shown", shown, []);
       same("what the backend let through", readsBetween(before, await observe()), []);
     },
-  },
+  })),
   {
     id: "fail-closed.stranger",
     group: "fail closed",
