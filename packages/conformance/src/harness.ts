@@ -168,6 +168,8 @@ export interface Harness<Session, A extends Adapter<Session> = Adapter<Session>>
   /** Whether the identity provider gives out a delegation for a human whom the backend has never heard of. */
   stranger?(): Promise<Delegation>;
   delegate(human: Human, options?: DelegateOptions): Promise<Delegation>;
+  /** One whose proof ends within seconds, at the issuer and at the backend, so that the suite can wait for it. */
+  briefly?(human: Human): Promise<Delegation>;
   /** A new source of credentials, with nothing cached. It asks a real identity provider, or the backend's own. */
   credentials(): CredentialSource;
   /** A new adapter with nothing cached. The suite closes it. */

@@ -8,8 +8,8 @@ import { type CaseResult, type Report, reportOf } from "./report.ts";
 import { runCase, strictlySame, type SuiteOptions } from "./stage.ts";
 
 export interface RunConformanceOptions extends SuiteOptions {
-  /** Runs only the cases whose id this lets through. Default is all. */
-  readonly only?: (id: string) => boolean;
+  /** Runs only the cases whose id and way this lets through. Default is all. */
+  readonly only?: (id: string, way: string) => boolean;
   /** Longest time for one case, in milliseconds. Default is `120000`. */
   readonly timeoutMs?: number;
   /** Is told each result as it comes. */
@@ -36,7 +36,7 @@ export async function runConformance<Session, A extends Adapter<Session>>(
   const bound = bindHarness(harness);
   const results: CaseResult[] = [];
   for (const { one, way, name, skipped } of planCases(bound)) {
-    if (!only(one.id)) continue;
+    if (!only(one.id, way.name)) continue;
     const notes: string[] = [];
     const facts = { id: one.id, group: one.group, name, way: way.name, capability: one.capability };
     const end = (result: Pick<CaseResult, "status" | "why">) => {

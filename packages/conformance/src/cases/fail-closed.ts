@@ -1,6 +1,6 @@
-import { BehalfError, type Credential, type Delegation, newCallId } from "@behalf/core";
+import { BehalfError, type Credential, type Delegation, newCallId, Secret } from "@behalf/core";
 
-import { codeOf, errorOf, look, readsBetween } from "../case-tools.ts";
+import { codeOf, errorOf, look, needed, readsBetween } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase } from "../conformance-case.ts";
 
 /** Delegations that are none. Typed as what they pretend to be: JavaScript callers send them. */
@@ -268,6 +268,67 @@ export const failClosedCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: "fail-closed.ended-at-the-backend",
+    group: "fail closed",
+    title:
+      "the backend itself lets through nothing once the proof has ended, whatever this process takes for the time",
+    capability: "identity",
+    // It has to wait.
+    ways: "once",
+    skipped: ({ briefly }) => (briefly === undefined ? "the harness has no `briefly`" : null),
+    async run({ until, harness, open, observe, same, alice }) {
+      const opened = await open();
+      const first = needed(await harness.briefly?.(alice), "briefly");
+      const far = Date.now() + 1_000 * 60 * 60 * 24;
+      same("what is shown before the end", await opened.act(first, look), [alice.owner]);
+      const [kept] = opened.credentials.given;
+      opened.credentials.answer(async () => ({ ...(kept as Credential), expiresAtMs: far }));
+      await until("the proof has ended", () => Date.now() > first.identity.expiresAtMs + 100);
+      const second = {
+        ...first,
+        callId: newCallId(),
+        identity: { ...first.identity, expiresAtMs: far },
+      };
+      const before = await observe();
+      let shown: readonly string[] = [];
+      const error = await errorOf(
+        opened.act(second, async (probe) => {
+          shown = await look(probe);
+        }),
+      );
+      same("what is shown after the end", shown, []);
+      same("whether it is refused", BehalfError.isInstance(error), true);
+      same("what the backend let through", readsBetween(before, await observe()), []);
+    },
+  },
+  {
+    id: "fail-closed.tampered-credential",
+    group: "fail closed",
+    title: "a credential that somebody changed on its way is refused by the backend",
+    capability: "identity",
+    skipped: ({ capabilities }) =>
+      capabilities["identity"]?.grade === "native"
+        ? null
+        : "the backend does not look at the human's credential",
+    async run({ open, delegate, observe, same, alice }) {
+      const opened = await open();
+      opened.credentials.answer(async (delegation, real) => {
+        const credential = await real.credential(delegation);
+        return { ...credential, token: new Secret(tampered(credential.token.reveal())) };
+      });
+      const before = await observe();
+      let shown: readonly string[] = [];
+      const error = await errorOf(
+        opened.act(await delegate(alice), async (probe) => {
+          shown = await look(probe);
+        }),
+      );
+      same("what is shown", shown, []);
+      same("whether it is refused", BehalfError.isInstance(error), true);
+      same("what the backend let through", readsBetween(before, await observe()), []);
+    },
+  },
+  {
     id: "fail-closed.unrecorded",
     group: "fail closed",
     title: "a call whose decision cannot be recorded does not run",
@@ -319,6 +380,13 @@ async function refusedUnsent(
   same("what is on record", records, [["deny", code]]);
   const callId = BehalfError.isInstance(error) ? error.callId : undefined;
   same("the record that the error names", callId, opened.records.records[0]?.id);
+}
+
+/** Another character in the middle of the last part, which is the signature where a token has one. */
+function tampered(token: string): string {
+  const start = token.lastIndexOf(".") + 1;
+  const place = start + Math.floor((token.length - start) / 2);
+  return token.slice(0, place) + (token[place] === "A" ? "B" : "A") + token.slice(place + 1);
 }
 
 function withIdentity(good: Delegation, changes: object): unknown {

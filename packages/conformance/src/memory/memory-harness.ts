@@ -50,6 +50,7 @@ export function memoryHarness(
     nativeCode: "division_by_zero",
     delegate: async ({ name }, delegateOptions = {}) =>
       issuer.delegate(name, delegateOptions.agent ?? agents[0], delegateOptions),
+    briefly: async ({ name }) => issuer.delegate(name, agents[0], {}, 2_000),
     stranger: async () => issuer.delegate("mallory", agents[0]),
     credentials: () => issuer.credentials(),
     adapter: ({ credentials, records, connections }) =>

@@ -31,7 +31,8 @@ export interface MemoryIssuer {
   readonly trips: number;
   /** The key, so that a search for secrets can look for it. */
   readonly secret: string;
-  delegate(subject: string, agent: string, options?: DelegateOptions): Delegation;
+  /** @param ttlMs how long the proof is good for */
+  delegate(subject: string, agent: string, options?: DelegateOptions, ttlMs?: number): Delegation;
   credentials(): CredentialSource;
   /** What a right token for the backend says, or `null`. */
   verify(token: string): MemoryClaims | null;
@@ -60,14 +61,14 @@ export function memoryIssuer(): MemoryIssuer {
       return trips;
     },
     secret: key.toString("hex"),
-    delegate(subject, agent, { task, tool, claim } = {}) {
+    delegate(subject, agent, { task, tool, claim } = {}, ttlMs = TTL_MS) {
       const claims: MemoryClaims = {
         id: randomUUID(),
         issuer: ISSUER,
         subject,
         audience: "urn:example:gateway",
         actors: [agent],
-        expiresAtMs: Date.now() + TTL_MS,
+        expiresAtMs: Date.now() + ttlMs,
         claim: claim ?? null,
       };
       return {
