@@ -277,7 +277,7 @@ export const failClosedCases: readonly ConformanceCase[] = [
     skipped: ({ briefly }) => (briefly === undefined ? "the harness has no `briefly`" : null),
     async run({ harness, open, observe, same, alice }) {
       const opened = await open();
-      const first = await needed(await harness.briefly?.(alice), "briefly");
+      const first = await needed(harness.briefly, "briefly")(alice);
       const far = Date.now() + 1_000 * 60 * 60 * 24;
       same("what is shown before the end", await opened.act(first, look), [alice.owner]);
       const [kept] = opened.credentials.given;
