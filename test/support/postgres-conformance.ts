@@ -57,7 +57,7 @@ export async function conformanceWorld({
   const world = stack.use(
     await makeWorld({
       url,
-      orders: 3,
+      orders: 1,
       humans: Object.fromEntries(PEOPLE.map((name) => [name, HUMANS[name]])),
       moreHumans: { [STRANGER]: "nowhere" },
       moreAgents: AGENTS.slice(1).map((agent) => agent.replace("agent:", "")),

@@ -11,6 +11,11 @@ export interface SuiteOptions {
   readonly interleavings?: number;
   /** Chooses who calls when in it. Default is `20261125`. */
   readonly seed?: number;
+  /**
+   * Most of the harness's ways in which one case is run, in turn, where all of them take too long for every
+   * run of the tests. Default is all.
+   */
+  readonly waysPerCase?: number;
 }
 
 export interface StageOptions extends SuiteOptions {
