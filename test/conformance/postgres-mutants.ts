@@ -312,6 +312,24 @@ export const POSTGRES_MUTANTS: readonly PostgresMutant[] = [
     caughtBy: [{ case: "concurrency.cold-same-tick", way: RUN, says: "another human" }],
   },
   {
+    id: "one-decision-for-a-tick",
+    group: "concurrency",
+    why: "who calls in the same tick as somebody else would be served as that one",
+    changes: [
+      {
+        file: "src/postgres-adapter.ts",
+        from: "    query(delegation, input, queryOptions = {}) {\n",
+        to: "    query(given, input, queryOptions = {}) {\n      const delegation = (calling ??= given);\n      queueMicrotask(() => (calling = null));\n",
+      },
+      {
+        file: "src/postgres-adapter.ts",
+        from: "  const lent = lender(logins);\n",
+        to: "  const lent = lender(logins);\n  let calling: Delegation | null = null;\n",
+      },
+    ],
+    caughtBy: [{ case: "concurrency.cold-same-tick", way: RUN, says: "what they are shown" }],
+  },
+  {
     id: "values-in-the-text",
     group: "injection",
     why: "an author's values would be read as SQL",
@@ -456,6 +474,33 @@ export const POSTGRES_MUTANTS: readonly PostgresMutant[] = [
     caughtBy: [
       { case: "lifecycle.close-waits", way: TEXT, says: "whether it is closed while a call runs" },
     ],
+  },
+  {
+    id: "ends-the-callers-pool",
+    group: "lifecycle",
+    why: "the pool is its maker's, and a second close would fail",
+    changes: [
+      {
+        file: "src/postgres-adapter.ts",
+        from: "      await calls.close();",
+        to: "      await calls.close();\n      await (pool as unknown as { end(): Promise<void> }).end();",
+      },
+    ],
+    caughtBy: [{ case: "lifecycle.close-again", way: RUN, says: "end on pool more than once" }],
+  },
+  {
+    id: "reset-on-a-trip-of-its-own",
+    group: "cost",
+    why: "each call would cost a round trip more, and hold its connection for it",
+    changes: [
+      { file: "src/postgres-adapter.ts", from: "            ...last,\n", to: "" },
+      {
+        file: "src/postgres-adapter.ts",
+        from: "          connection.cleaned();\n          note({ native });",
+        to: "          note({ native });",
+      },
+    ],
+    caughtBy: [{ case: "cost.trips", way: STATEMENT, says: "trips to the backend" }],
   },
   {
     id: "asked-before-every-call",
