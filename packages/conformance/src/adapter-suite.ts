@@ -85,9 +85,5 @@ export function adapterSuite<Session, A extends Adapter<Session>>(
 }
 
 export function messageOf(error: unknown): string {
-  // What the case failed with comes first; that its adapter could not be closed, either, is second.
-  if (error instanceof SuppressedError) {
-    return `${messageOf(error.suppressed)}; then, as it was closed: ${messageOf(error.error)}`;
-  }
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 
-import type { BoundHarness, BoundWay } from "./bound-harness.ts";
+import type { BoundHarness, BoundWay, OpenedAdapter } from "./bound-harness.ts";
 import type { CaseContext, ConformanceCase, Opened } from "./conformance-case.ts";
 import { watchedCredentials } from "./watched-credentials.ts";
 import { watchedRecords } from "./watched-records.ts";
@@ -23,17 +23,31 @@ export interface StageOptions extends SuiteOptions {
   readonly note: CaseContext["note"];
 }
 
-/** Runs one case in one way, and closes every adapter that it opened. */
+/** Runs one case in one way, and closes every adapter that it opened. The case's own failure comes first. */
 export async function runCase(
   one: ConformanceCase,
   bound: BoundHarness,
   way: BoundWay,
   options: StageOptions,
 ): Promise<void> {
-  await using opened = new AsyncDisposableStack();
+  const opened: OpenedAdapter[] = [];
+  const failures: unknown[] = [];
+  const attempt = (work: Promise<void>) =>
+    work.catch((error: unknown) => void failures.push(error));
+  await attempt(one.run(contextOf(bound, way, options, opened)));
+  for (const adapter of opened.toReversed()) await attempt(adapter.close());
+  if (failures.length > 0) throw failures[0];
+}
+
+function contextOf(
+  bound: BoundHarness,
+  way: BoundWay,
+  options: StageOptions,
+  opened: OpenedAdapter[],
+): CaseContext {
   const { facts } = bound;
   const [alice, bob] = facts.humans;
-  await one.run({
+  return {
     harness: facts,
     way,
     ways: bound.ways,
@@ -55,7 +69,7 @@ export async function runCase(
         records,
         ...(connections === undefined ? {} : { connections }),
       });
-      opened.defer(() => adapter.close());
+      opened.push(adapter);
       return {
         ...adapter,
         credentials,
@@ -63,7 +77,7 @@ export async function runCase(
         act: (delegation, work, runOptions) => adapter.call(way.name, delegation, work, runOptions),
       };
     },
-  });
+  };
 }
 
 /** For runs without a test runner. */
