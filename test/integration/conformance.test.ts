@@ -11,7 +11,11 @@ const made = await conformanceWorld({ url: inject("postgresUrl") });
 afterAll(() => made[Symbol.asyncDispose]());
 const harness = postgresHarness(made);
 
-adapterSuite({ describe, it, expect }, harness, { interleavings: INTERLEAVINGS });
+adapterSuite({ describe, it, expect }, harness, {
+  interleavings: INTERLEAVINGS,
+  // Each way by itself, in every case: npm run conformance
+  waysPerCase: 2,
+});
 
 describe("what the harness observes", () => {
   const { world } = made;

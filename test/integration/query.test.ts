@@ -130,7 +130,9 @@ describe("query", () => {
       backend: "postgres",
     });
     expect(error.message).toContain('column "nope" does not exist');
-    expect(error.cause).toBeUndefined();
+    const { cause } = error;
+    expect(cause).toMatchObject({ message: 'column "nope" does not exist', code: "42703" });
+    expect(Object.keys(cause ?? {}).toSorted()).toEqual(["code", "routine", "severity"]);
     expect(world.records.records.findLast(({ id }) => id === error.callId)).toMatchObject({
       kind: "outcome",
       status: "error",

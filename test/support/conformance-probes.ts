@@ -8,7 +8,7 @@ type Ask = (input: string | Statement) => Promise<readonly SqlRow[]>;
 const LOOK = "select org_id from orders";
 const WIDER = "select owner from invoices";
 const HOLD = "select pg_sleep(30)";
-const FAIL = "select 1 / 0";
+const FAIL = "select fails()";
 const CLAIM = "select behalf.claim('nickname')";
 /** The function sets settings for the session, where no text says so. */
 const LEAVE = "select leave_settings(), pg_advisory_lock(4711)";
@@ -51,6 +51,7 @@ const HOSTILE: Readonly<Record<string, string>> = {
   "the same, by a function": "select cursor_to_xml('behalf_cursor', 10, true, true, '')",
   "a query inside a query": "select query_to_xml('select * from orders', true, true, '')",
   "a function that writes": "select leave_mark('hostile')",
+  "a sequence, which no ROLLBACK undoes": "select nextval('counter')",
   "an error that quotes rows": "select org_id::int from orders where org_id <> 'acme'",
   "an entry in another's name":
     "insert into marks (mark, subject) values ('hostile', 'bob') returning 1",

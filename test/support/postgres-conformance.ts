@@ -38,6 +38,8 @@ export interface ConformanceWorld extends AsyncDisposable {
   readonly connections: IdleConnections;
   /** Tokens and tickets that were sent lately. */
   readonly proofs: Set<string>;
+  /** What the server quotes in DETAIL and CONTEXT when a probe fails, and the keys of its seals and tickets. */
+  readonly secrets: readonly string[];
 }
 
 export interface ConformanceWorldOptions {
@@ -55,7 +57,7 @@ export async function conformanceWorld({
   const world = stack.use(
     await makeWorld({
       url,
-      orders: 3,
+      orders: 1,
       humans: Object.fromEntries(PEOPLE.map((name) => [name, HUMANS[name]])),
       moreHumans: { [STRANGER]: "nowhere" },
       moreAgents: AGENTS.slice(1).map((agent) => agent.replace("agent:", "")),
@@ -73,6 +75,7 @@ export async function conformanceWorld({
   const humans = [human("alice"), human("bob"), human("carol")] as const;
   const { issuer } = idp;
   const roles = `${names.writer}, ${names.statements}`;
+  const rowValue = `a value of a row ${randomUUID()}`;
   const mine = "org_id = (select behalf.claim('org_id'))";
   await admin.query(`
     alter database ${names.database} set track_functions = 'pl';
@@ -96,6 +99,21 @@ export async function conformanceWorld({
     -- Not only READ ONLY and the sandbox would keep a read from writing, so the role may.
     grant insert on marks to ${names.agent}, ${roles};
 
+    -- What the server says of it beside its message quotes a row, as a broken constraint does.
+    create function fails_with_a_row() returns void language plpgsql as $$
+    begin
+      raise exception 'division by zero' using errcode = 'division_by_zero',
+        detail = 'Failing row contains (${rowValue}).';
+    end $$;
+    create function fails() returns void language plpgsql as $$
+    begin
+      execute 'select fails_with_a_row() /* ${rowValue} */';
+    end $$;
+
+    -- Only of this is something left of a read that was not READ ONLY: the rest is rolled back.
+    create sequence counter;
+    grant usage on sequence counter to ${names.agent};
+
     create function leave_mark(mark text) returns void language sql volatile
       begin atomic insert into marks (mark) values (mark); end;
     create function leave_settings() returns void language plpgsql volatile as $$
@@ -105,6 +123,9 @@ export async function conformanceWorld({
         set_config('work_mem', '7777kB', false);
     end $$;
   `);
+  const { rows: keys } = await admin.query<{ key: string }>(
+    "select encode(inner_block, 'hex') as key from behalf.secrets union select encode(outer_block, 'hex') from behalf.secrets",
+  );
   const proxy = stack.use(await tcpProxy(addressOf(url)));
   const exchange = tokenExchange({
     issuer,
@@ -135,6 +156,7 @@ export async function conformanceWorld({
     claims,
     connections,
     proofs,
+    secrets: [rowValue, ...keys.map(({ key }) => key)],
     [Symbol.asyncDispose]: () => disposal.disposeAsync(),
   };
 }
@@ -144,7 +166,7 @@ export function postgresHarness(
   made: ConformanceWorld,
   make: typeof postgres = postgres,
 ): Harness<SqlSession, SqlAdapter> {
-  const { world, humans, proxy, exchange, claims, connections, proofs } = made;
+  const { world, humans, proxy, exchange, claims, connections, proofs, secrets } = made;
   const { admin, idp, names, passwords } = world;
   const address = { host: "127.0.0.1", port: proxy.port };
   const logins = {
@@ -177,7 +199,10 @@ export function postgresHarness(
     select pid, state from pg_stat_activity
       where usename in ('${names.gateway}', '${names.statementGateway}');
     ${OBSERVED_READS};
-    select issuer, subject, mark from marks order by id;`;
+    select issuer, subject, mark from (
+      select id, issuer, subject, mark from marks
+      union all select null, null, null, 'counted' from counter, generate_series(1, last_value) where is_called
+    ) w order by id nulls last;`;
 
   async function askServer(): Promise<readonly (readonly pg.QueryResultRow[])[]> {
     const results = await admin.query(SERVER);
@@ -201,8 +226,8 @@ export function postgresHarness(
         ...(tool === undefined ? {} : { tool }),
       }),
     async briefly({ name }) {
-      const [, body] = (await token(name, AGENTS[0], undefined)).split(".");
-      const said = JSON.parse(Buffer.from(body ?? "", "base64url").toString());
+      const [, body = ""] = (await token(name, AGENTS[0], undefined)).split(".");
+      const said = JSON.parse(Buffer.from(body, "base64url").toString());
       // Tickets are given up two seconds before their end.
       return world.front.delegate(
         await idp.forge({ ...said, jti: randomUUID(), exp: Math.ceil(Date.now() / 1000) + 3 }),
@@ -263,7 +288,7 @@ export function postgresHarness(
       },
       loseAnswer: async () => proxy.cutAfter(0),
     },
-    secrets: () => [...Object.values(passwords), GATEWAY_SECRET, ...proofs],
+    secrets: () => [...Object.values(passwords), GATEWAY_SECRET, ...secrets, ...proofs],
     roundTrips: ROUND_TRIPS,
   };
 }

@@ -44,7 +44,7 @@ export function adapterSuite<Session, A extends Adapter<Session>>(
   options: AdapterSuiteOptions = {},
 ): void {
   const bound = bindHarness(harness);
-  const planned = planCases(bound);
+  const planned = planCases(bound, options.waysPerCase);
   const results: CaseResult[] = [];
   const { timeoutMs = 120_000, onReport = (report) => console.log(reportText(report)) } = options;
 

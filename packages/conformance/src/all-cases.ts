@@ -38,9 +38,16 @@ export interface PlannedCase {
   readonly skipped: string | null;
 }
 
-/** Which cases this harness runs, and which not and why. */
-export function planCases(bound: BoundHarness): readonly PlannedCase[] {
-  return CASES.flatMap((one) => {
+/**
+ * Which cases this harness runs, and which not and why.
+ *
+ * @param waysPerCase most ways in which one case is run, others for each next case
+ */
+export function planCases(
+  bound: BoundHarness,
+  waysPerCase: number = Infinity,
+): readonly PlannedCase[] {
+  return CASES.flatMap((one, index) => {
     const ways =
       one.ways === "once"
         ? bound.ways.slice(0, 1)
@@ -58,6 +65,20 @@ export function planCases(bound: BoundHarness): readonly PlannedCase[] {
     const [first] = planned;
     const isSkipped =
       first !== undefined && planned.every(({ skipped }) => skipped === first.skipped);
-    return isSkipped && first.skipped !== null ? [{ ...first, name: one.title }] : planned;
+    if (isSkipped && first.skipped !== null) return [{ ...first, name: one.title }];
+    const run = planned.filter(({ skipped }) => skipped === null);
+    const chosen = new Set(inTurn(run, waysPerCase, index));
+    return planned.filter((plan) => plan.skipped !== null || chosen.has(plan));
   });
+}
+
+/** So many of a list, spread over it, beginning elsewhere each time. */
+function inTurn<T>(list: readonly T[], count: number, turn: number): readonly T[] {
+  if (count >= list.length) return list;
+  const places = new Set(
+    Array.from({ length: count }, (_, part) => turn + Math.floor((part * list.length) / count)).map(
+      (place) => place % list.length,
+    ),
+  );
+  return list.filter((_, place) => places.has(place));
 }

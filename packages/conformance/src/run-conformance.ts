@@ -35,7 +35,7 @@ export async function runConformance<Session, A extends Adapter<Session>>(
   const { only = () => true, timeoutMs = 120_000, onResult } = options;
   const bound = bindHarness(harness);
   const results: CaseResult[] = [];
-  for (const { one, way, name, skipped } of planCases(bound)) {
+  for (const { one, way, name, skipped } of planCases(bound, options.waysPerCase)) {
     if (!only(one.id, way.name)) continue;
     const notes: string[] = [];
     const facts = { id: one.id, group: one.group, name, way: way.name, capability: one.capability };

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 
+import type { BoundHarness, BoundWay, OpenedAdapter } from "./bound-harness.ts";
 import { pause } from "./case-tools.ts";
-import type { BoundHarness, BoundWay } from "./bound-harness.ts";
 import type { CaseContext, ConformanceCase, Gate, Opened } from "./conformance-case.ts";
 import { watchedCredentials } from "./watched-credentials.ts";
 import { watchedRecords } from "./watched-records.ts";
@@ -17,6 +17,11 @@ export interface SuiteOptions {
    * Default is `10000`.
    */
   readonly patienceMs?: number;
+  /**
+   * Most of the harness's ways in which one case is run, in turn, where all of them take too long for every
+   * run of the tests. Default is all.
+   */
+  readonly waysPerCase?: number;
 }
 
 export interface StageOptions extends SuiteOptions {
@@ -31,12 +36,35 @@ export async function runCase(
   way: BoundWay,
   options: StageOptions,
 ): Promise<void> {
-  await using opened = new AsyncDisposableStack();
+  const opened: OpenedAdapter[] = [];
+  const gates: Gate[] = [];
+  const failures: unknown[] = [];
+  let checks = 0;
+  const attempt = (work: Promise<void>) =>
+    work.catch((error: unknown) => void failures.push(error));
+  const same: CaseContext["same"] = (what, found, wanted) => {
+    checks += 1;
+    options.same(what, found, wanted);
+  };
+  await attempt(one.run(contextOf(bound, way, { ...options, same }, opened, gates)));
+  // A case that checks nothing would pass whatever the adapter does.
+  if (checks === 0) failures.push(new Error(`${one.id} has checked nothing`));
+  // Else closing the adapters would wait for what a case that failed holds back.
+  for (const { open } of gates) open();
+  for (const adapter of opened.toReversed()) await attempt(adapter.close());
+  if (failures.length > 0) throw failures[0];
+}
+
+function contextOf(
+  bound: BoundHarness,
+  way: BoundWay,
+  options: StageOptions,
+  opened: OpenedAdapter[],
+  gates: Gate[],
+): CaseContext {
   const { facts } = bound;
   const [alice, bob] = facts.humans;
-  const gates: Gate[] = [];
-  let checks = 0;
-  const running = one.run({
+  return {
     harness: facts,
     way,
     ways: bound.ways,
@@ -44,10 +72,7 @@ export async function runCase(
     bob,
     interleavings: options.interleavings ?? 10_000,
     seed: options.seed ?? 20_261_125,
-    same(what, found, wanted) {
-      checks += 1;
-      options.same(what, found, wanted);
-    },
+    same: options.same,
     note: options.note,
     until: (what, condition) => until(what, condition, options.patienceMs ?? 10_000),
     gate() {
@@ -68,7 +93,7 @@ export async function runCase(
         records,
         ...(connections === undefined ? {} : { connections }),
       });
-      opened.defer(() => adapter.close());
+      opened.push(adapter);
       return {
         ...adapter,
         credentials,
@@ -76,15 +101,7 @@ export async function runCase(
         act: (delegation, work, runOptions) => adapter.call(way.name, delegation, work, runOptions),
       };
     },
-  });
-  try {
-    await running;
-    // A case that checks nothing would pass whatever the adapter does.
-    if (checks === 0) throw new Error(`${one.id} has checked nothing`);
-  } finally {
-    // Else closing the adapters would wait for what a case that failed holds back.
-    for (const { open } of gates) open();
-  }
+  };
 }
 
 async function until(

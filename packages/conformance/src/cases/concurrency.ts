@@ -133,10 +133,13 @@ export const concurrencyCases: readonly ConformanceCase[] = [
   },
 ];
 
-/** Most calls end well, as most calls do: what follows them must not see what the others left. */
+/**
+ * Most calls end well, as most calls do: what follows them must not see what the others left. An abort may
+ * cost a connection, so there are fewer.
+ */
 const ENDINGS = [
-  ...Array.from({ length: 8 }, () => "look" as const),
-  ...(["fail", "throw", "abort", "leave"] as const),
+  ...Array.from({ length: 16 }, () => "look" as const),
+  ...(["fail", "fail", "throw", "throw", "leave", "leave", "abort"] as const),
 ] as const;
 
 /** Which codes an ending may have. An abort may come late. */

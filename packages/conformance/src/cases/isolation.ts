@@ -228,6 +228,8 @@ export const isolationCases: readonly ConformanceCase[] = [
     async run(context) {
       const { until, open, delegate, observe, same, alice } = context;
       const opened = await open();
+      // What an adapter asks once, at its first call, must not be taken for the call.
+      await opened.act(await delegate(alice), look);
       const stop = new AbortController();
       const given = errorOf(holding(opened, await delegate(alice), { signal: stop.signal }));
       await busy(context);

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { codeOf, errorOf, look, recordsOf, tripsOf } from "../case-tools.ts";
+import { codeOf, errorOf, look, pause, recordsOf, tripsOf } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase, Opened } from "../conformance-case.ts";
 
 export const lifecycleCases: readonly ConformanceCase[] = [
@@ -33,6 +33,8 @@ export const lifecycleCases: readonly ConformanceCase[] = [
         codeOf(await errorOf(opened.act(late, look))),
         "closed",
       );
+      // Long enough for one that does not wait to let go of what it has.
+      await Promise.race([closed, pause(50)]);
       same("whether it is closed while a call runs", isClosed, false);
       held.open();
       same("what the running call is shown", await call, [alice.owner]);

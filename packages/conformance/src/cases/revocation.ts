@@ -90,6 +90,8 @@ export const revocationCases: readonly ConformanceCase[] = [
     capability: "deadline",
     async run({ until, open, delegate, observe, same, alice, bob }) {
       const opened = await open();
+      // What an adapter asks once, at its first call, must not be taken for one of these.
+      for (const human of [alice, bob]) await opened.act(await delegate(human), look);
       const stop = new AbortController();
       const others = errorOf(
         opened.act(await delegate(bob), (probe) => probe.hold(), { signal: stop.signal }),
