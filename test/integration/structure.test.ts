@@ -32,6 +32,7 @@ const RULES: StructureRules = {
     // Examples show how everything is put together.
     "@behalf/example-tour": Object.keys(PACKAGES),
     "@behalf/example-tool-author": Object.keys(PACKAGES),
+    "@behalf/example-key-value-adapter": Object.keys(PACKAGES),
     "@behalf/example-notes-adapter": Object.keys(PACKAGES),
     "@behalf/docker-keysync": ["@behalf/postgres"],
     // The issuer of the compose file is the one for development.
