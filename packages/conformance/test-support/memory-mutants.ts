@@ -94,7 +94,11 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     group: "fail closed",
     title: "a credential whose time is over is sent",
     core: [
-      core("call-credential.ts", "if (expiresAtMs <= Date.now()) {", "if (expiresAtMs <= 0) {"),
+      core(
+        "call-credential.ts",
+        "if (credential.expiresAtMs > Date.now())",
+        "if (credential.expiresAtMs > 0)",
+      ),
     ],
     caughtBy: ["fail-closed.expired-credential"],
   },
