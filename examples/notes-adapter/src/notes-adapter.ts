@@ -30,8 +30,8 @@ export const capabilities: Capabilities = {
 
 export function notes({ url, credentials, records }: NotesOptions): Adapter<NotesSession> {
   const calls = adapterCalls({ backend: "notes", credentials, records, mapError });
-  /** Credentials of which the service has said whose they are. */
-  const known = new WeakSet<object>();
+  /** Whose each credential is, as the service said. */
+  const known = new WeakMap<object, Principal>();
 
   async function get<T>(call: OpenCall, path: string): Promise<T> {
     const { token } = await call.credential();
@@ -47,21 +47,27 @@ export function notes({ url, credentials, records }: NotesOptions): Adapter<Note
     return { name: sub, subject: { issuer: iss, subject: sub }, actors, native: {} };
   }
 
-  /** Makes sure, once for each credential, that the service sees the human of the delegation. */
+  /** Asks once for each credential whom the service sees, and compares for each call. */
   async function prove(call: OpenCall): Promise<void> {
     const credential = await call.credential();
-    if (known.has(credential)) return;
-    assertPrincipal(await whoAmI(call), call.delegation, "notes");
-    known.add(credential);
+    const principal = known.get(credential) ?? (await whoAmI(call));
+    assertPrincipal(principal, call.delegation, "notes");
+    known.set(credential, principal);
+  }
+
+  /** The path may be an agent's, and one that names another server would take the human's token there. */
+  function checkPath(path: string): void {
+    if (new URL(path, url).origin === new URL(url).origin) return;
+    throw new BehalfError("statement.refused", "[notes] a path names nothing but what is here");
   }
 
   async function open(call: OpenCall): Promise<NotesSession> {
     await prove(call);
-    const part = <T>(action: string, work: () => Promise<T>) =>
-      call.part({ action }, noCheck, work);
+    const part = <T>(path: string, work: () => Promise<T>) =>
+      call.part({ action: `GET ${path}` }, () => checkPath(path), work);
     return {
-      get: (path) => part(`GET ${path}`, () => get(call, path)),
-      whoAmI: () => part("whoAmI", () => whoAmI(call)),
+      get: (path) => part(path, () => get(call, path)),
+      whoAmI: () => part("/me", () => whoAmI(call)),
     };
   }
 
@@ -85,8 +91,6 @@ interface Me {
   readonly sub: string;
   readonly actors: readonly string[];
 }
-
-const noCheck = () => {};
 
 /** One pure function says what the service's errors mean. */
 function mapError(cause: unknown): BehalfError {

@@ -1,8 +1,13 @@
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 
 import { CASES, reportText, runConformance } from "@behalf/conformance";
+import { memorySink } from "@behalf/core";
 import { expect, it } from "vitest";
 
+import { notes } from "./notes-adapter.ts";
 import { notesHarness } from "./notes-harness.ts";
 import { startParts } from "./notes-parts.ts";
 
@@ -46,4 +51,29 @@ it("says how many lines there are", async () => {
     const lines = (await readFile(new URL(name, import.meta.url), "utf8")).split("\n").length - 1;
     expect(readme).toContain(`(src/${name}), ${lines}`);
   }
+});
+
+it("sends nobody's token to where a path leads", async () => {
+  await using parts = await startParts(["alice"]);
+  let received = 0;
+  const elsewhere = createServer((_, response) => {
+    received += 1;
+    response.end("[]");
+  }).listen(0, "127.0.0.1");
+  await once(elsewhere, "listening");
+  const { port } = elsewhere.address() as AddressInfo;
+  const records = memorySink();
+  const adapter = notes({ url: parts.service.url, credentials: parts.credentials(), records });
+  for (const path of [
+    `http://127.0.0.1:${port}/notes`,
+    `//127.0.0.1:${port}`,
+    `\\\\127.0.0.1:${port}`,
+  ]) {
+    const call = adapter.run(await parts.delegate("alice"), (session) => session.get(path));
+    await expect(call).rejects.toMatchObject({ code: "statement.refused" });
+    expect(records.records.at(-2)).toMatchObject({ decision: "deny", code: "statement.refused" });
+  }
+  await adapter.close();
+  elsewhere.close();
+  expect(received).toBe(0);
 });

@@ -32,6 +32,11 @@ export function pause(ms: number): Promise<void> {
   });
 }
 
+/** Lets everything run that waits for its turn, this often. */
+export async function turns(count: number): Promise<void> {
+  for (let n = 0; n < count; n++) await new Promise(setImmediate);
+}
+
 export function isSame(a: SubjectRef | null, b: SubjectRef | null): boolean {
   return a?.issuer === b?.issuer && a?.subject === b?.subject;
 }

@@ -9,7 +9,7 @@ export interface Mutant {
   readonly title: string;
   readonly changes?: readonly Change[];
   readonly core?: readonly Change[];
-  /** Whether cases fail because something never ends, which takes their whole time. */
+  /** Whether cases fail because something never ends or never comes, which takes their whole time. */
   readonly hangs?: true;
   /** Ids of cases: each of them fails. */
   readonly caughtBy: readonly string[];
@@ -90,11 +90,56 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     caughtBy: ["delegation.decision-first", "fail-closed.unrecorded"],
   },
   {
+    id: "proved-once-per-credential",
+    group: "delegation",
+    title: "whose a credential is is compared at its first use, and never again",
+    changes: [
+      adapter(
+        "  const tickets = memoryTickets();\n",
+        "  const tickets = memoryTickets();\n  const known = new WeakSet<object>();\n",
+      ),
+      adapter(
+        "const { token, expiresAtMs } = await call.credential();",
+        "const credential = await call.credential();\n    const { token, expiresAtMs } = credential;",
+      ),
+      adapter(
+        "    assertPrincipal({ subject }, call.delegation, BACKEND);\n",
+        "    if (!known.has(credential)) assertPrincipal({ subject }, call.delegation, BACKEND);\n    known.add(credential);\n",
+      ),
+    ],
+    caughtBy: ["delegation.last-humans-credential"],
+  },
+  {
+    id: "key-with-one-actor",
+    group: "delegation",
+    title: "what proves the human is kept under a key with the current actor alone",
+    changes: [tickets("actors: identity.actors,", "actors: identity.actors.slice(0, 1),")],
+    caughtBy: ["delegation.actor-chain"],
+  },
+  {
+    id: "no-outcome-after-an-abort",
+    hangs: true,
+    group: "delegation",
+    title: "a call that was given up leaves no outcome",
+    core: [
+      core(
+        "recorded-call.ts",
+        "    const effect = error?.effect ??",
+        '    if (error?.code === "cancelled") throw error.forCall(callId, call.backend);\n    const effect = error?.effect ??',
+      ),
+    ],
+    caughtBy: ["delegation.each-end-on-record"],
+  },
+  {
     id: "expired-credential-served",
     group: "fail closed",
     title: "a credential whose time is over is sent",
     core: [
-      core("call-credential.ts", "if (expiresAtMs <= Date.now()) {", "if (expiresAtMs <= 0) {"),
+      core(
+        "call-credential.ts",
+        "if (credential.expiresAtMs > Date.now())",
+        "if (credential.expiresAtMs > 0)",
+      ),
     ],
     caughtBy: ["fail-closed.expired-credential"],
   },
@@ -140,6 +185,61 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
       ),
     ],
     caughtBy: ["fail-closed.no-credential"],
+  },
+  {
+    id: "key-without-issuer",
+    group: "fail closed",
+    title: "what proves the human is kept under a key without the issuer",
+    changes: [tickets("        issuer: identity.issuer,\n", "")],
+    caughtBy: ["fail-closed.issuer-of-another"],
+  },
+  {
+    id: "key-in-small-letters",
+    group: "fail closed",
+    title: "names that differ in their letters' case alone are one human",
+    changes: [
+      tickets(
+        "        subject: identity.subject,\n",
+        "        subject: identity.subject.toLowerCase(),\n",
+      ),
+    ],
+    caughtBy: ["fail-closed.subject-in-capitals"],
+  },
+  {
+    id: "any-access",
+    group: "fail closed",
+    title: "an access that is none is taken for reading",
+    core: [core("adapter-calls.ts", "if (!isAccess) throw noAccess(backend);", "")],
+    caughtBy: ["fail-closed.an-access-that-is-none"],
+  },
+  {
+    id: "denied-without-its-human",
+    group: "fail closed",
+    title: "who was refused because of a stale identity is not on record",
+    core: [
+      core("decision-record.ts", "assertDelegation(value, -Infinity);", "assertDelegation(value);"),
+    ],
+    caughtBy: ["fail-closed.an-identity-that-has-expired"],
+  },
+  {
+    id: "ttl-ignores-the-credential",
+    group: "fail closed",
+    title: "what was made of a credential is kept as long as the token says",
+    changes: [tickets("        credentialEndsAtMs,\n", "")],
+    caughtBy: ["fail-closed.past-the-credentials-end"],
+  },
+  {
+    id: "outcome-lost-quietly",
+    group: "fail closed",
+    title: "a call succeeds although its outcome could not be recorded",
+    core: [
+      core(
+        "recorded-call.ts",
+        '    throw unrecorded(call, callId, "it ran, but its outcome could not be recorded", {\n      cause,\n      effect: isWrite ? "unknown" : "none",\n    });',
+        "    void cause;",
+      ),
+    ],
+    caughtBy: ["fail-closed.outcome-unrecorded"],
   },
   {
     id: "session-level-identity",
@@ -201,6 +301,19 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     caughtBy: ["isolation.kept-session"],
   },
   {
+    id: "refused-opening-keeps-its-place",
+    hangs: true,
+    group: "isolation",
+    title: "a call that is refused while it opens never gives its connection back",
+    changes: [
+      adapter(
+        "      return connection;\n    } catch (error) {\n      connection.destroy();\n      throw error;",
+        "      return connection;\n    } catch (error) {\n      throw error;",
+      ),
+    ],
+    caughtBy: ["isolation.refused-opening"],
+  },
+  {
     id: "shared-client-header",
     group: "concurrency",
     title: "the human's credential waits on something that all calls share",
@@ -239,6 +352,14 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     title: "an idle connection is lent without being taken off the list",
     changes: [pool("idle.pop() ??", "idle.at(-1) ??")],
     caughtBy: ["concurrency.interleaved"],
+  },
+  {
+    id: "line-ignores-the-clock",
+    hangs: true,
+    group: "concurrency",
+    title: "who waits for a connection waits whatever happens",
+    changes: [pool("await orStopped(turn.promise, clock);", "await turn.promise;")],
+    caughtBy: ["concurrency.in-line"],
   },
   {
     id: "value-in-the-text",
@@ -334,6 +455,37 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     caughtBy: ["errors.lost-answer"],
   },
   {
+    id: "abort-in-the-commit-changed-nothing",
+    group: "errors",
+    title: "a commit that was given up is said to have changed nothing",
+    core: [
+      core(
+        "adapter-run.ts",
+        'if (phase === "commit" && isItsOwn) return error;',
+        'if (phase === "commit" && BehalfError.isInstance(error)) return error;',
+      ),
+    ],
+    caughtBy: ["errors.abort-at-the-commit"],
+  },
+  {
+    id: "deadline-of-one-way-ignored",
+    hangs: true,
+    group: "errors",
+    title: "one of the ways has a deadline of its own, whatever the caller says",
+    changes: [adapter("    return { deadlineMs };\n", "    return { deadlineMs: 30_000 };\n")],
+    caughtBy: ["errors.no-credential-comes"],
+  },
+  {
+    id: "failed-end-keeps-its-place",
+    hangs: true,
+    group: "errors",
+    title: "a rollback that fails keeps its connection from everybody",
+    changes: [
+      adapter('await this.end("rollback").catch(() => {});', 'await this.end("rollback");'),
+    ],
+    caughtBy: ["errors.lost-answer"],
+  },
+  {
     id: "key-without-task",
     group: "task scope",
     title: "what proves the human is kept under a key without the task",
@@ -358,6 +510,30 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     title: "the backend is not told of the task",
     changes: [adapter("task: call.delegation.task ?? null,", "task: null,")],
     caughtBy: ["task-scope.narrow", "task-scope.other-task", "task-scope.reading-only"],
+  },
+  {
+    id: "key-with-the-tasks-id",
+    group: "task scope",
+    title: "what proves the human is kept under a key with the task's id alone",
+    changes: [tickets("task: task ?? null,", "task: task?.id ?? null,")],
+    caughtBy: ["task-scope.same-id"],
+  },
+  {
+    id: "task-of-the-last-call",
+    group: "task scope",
+    title: "the task waits on something that all calls share",
+    changes: [
+      adapter(
+        "  const tickets = memoryTickets();\n",
+        '  const tickets = memoryTickets();\n  let task: Delegation["task"];\n',
+      ),
+      adapter(
+        "const { token, expiresAtMs } = await call.credential();",
+        "({ task } = call.delegation);\n    const { token, expiresAtMs } = await call.credential();",
+      ),
+      adapter("task: call.delegation.task ?? null,", "task: task ?? null,"),
+    ],
+    caughtBy: ["task-scope.same-tick"],
   },
   {
     id: "revocation-keeps-the-ticket",
@@ -410,6 +586,31 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
       ),
     ],
     caughtBy: ["revocation.running"],
+  },
+  {
+    id: "revocation-drops-one",
+    group: "revocation",
+    title: "invalidate drops the first ticket of the human that it finds",
+    changes: [
+      tickets(
+        "if (who.issuer === issuer && who.subject === subject) kept.delete(key);",
+        "if (who.issuer === issuer && who.subject === subject) return void kept.delete(key);",
+      ),
+    ],
+    caughtBy: ["revocation.each-agent"],
+  },
+  {
+    id: "late-ticket-kept",
+    group: "revocation",
+    title: "a ticket that arrives after invalidate is kept",
+    changes: [
+      adapter("    call.clock.check();\n    tickets.set", "    tickets.set"),
+      pool(
+        "const text = await orStopped(connection.send(JSON.stringify(requests)), clock);",
+        "const text = await connection.send(JSON.stringify(requests));",
+      ),
+    ],
+    caughtBy: ["revocation.any-instant"],
   },
   {
     id: "token-in-the-cause",
@@ -470,7 +671,33 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     caughtBy: ["secrets.returned", "delegation.plan"],
   },
   {
+    id: "ticket-on-record",
+    group: "secrets",
+    title: "the outcome holds the ticket as the backend's own evidence",
+    changes: [
+      adapter(
+        "open.note({ rows: owners.length });",
+        "open.note({ rows: owners.length, native: { ticket } });",
+      ),
+    ],
+    caughtBy: ["secrets.recorded"],
+  },
+  {
+    id: "tickets-on-the-adapter",
+    group: "secrets",
+    title: "who prints the adapter sees the tickets that it keeps",
+    changes: [
+      adapter(
+        "  return {\n    specificationVersion: 1,",
+        "  return {\n    ...{ tickets },\n    specificationVersion: 1,",
+      ),
+      tickets("  return {\n    get(", "  return {\n    ...{ kept },\n    get("),
+    ],
+    caughtBy: ["secrets.inspected"],
+  },
+  {
     id: "close-does-not-wait",
+    hangs: true,
     group: "lifecycle",
     title: "close does not wait for what runs",
     core: [core("adapter-calls.ts", "      await Promise.allSettled(unfinished);\n", "")],
@@ -492,6 +719,7 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
   },
   {
     id: "connections-stay-open",
+    hangs: true,
     group: "lifecycle",
     title: "close keeps the connections",
     changes: [adapter("      pool.close();\n", "")],
@@ -506,6 +734,7 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
   },
   {
     id: "timer-stays",
+    hangs: true,
     group: "lifecycle",
     title: "each call leaves the timer of its deadline",
     core: [core("call-clock.ts", "      clearTimeout(timer);\n", "")],
@@ -525,6 +754,30 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
       ),
     ],
     caughtBy: ["lifecycle.no-temporary-files"],
+  },
+  {
+    id: "asked-ahead",
+    group: "lifecycle",
+    title: "a credential is asked for ahead, and nobody hears that it is refused",
+    changes: [
+      adapter(
+        "    const connection = await pool.take(call.clock);\n    try {\n      const ticket = await ticketOf(call, connection);",
+        "    const ahead = tickets.get(call.delegation) ? null : call.credential();\n    await new Promise(setImmediate);\n    void ahead;\n    const connection = await pool.take(call.clock);\n    try {\n      const ticket = await ticketOf(call, connection);",
+      ),
+    ],
+    caughtBy: ["lifecycle.no-unhandled-rejection"],
+  },
+  {
+    id: "process-listener-stays",
+    group: "lifecycle",
+    title: "each call leaves a listener on the process",
+    changes: [
+      adapter(
+        "    const connection = await pool.take(call.clock);\n    try {\n      const ticket = await ticketOf(call, connection);",
+        '    process.once("exit", () => {});\n    const connection = await pool.take(call.clock);\n    try {\n      const ticket = await ticketOf(call, connection);',
+      ),
+    ],
+    caughtBy: ["lifecycle.listeners"],
   },
   {
     id: "nothing-kept",

@@ -171,6 +171,34 @@ describe("a call", () => {
     });
   });
 
+  it("whose caller has gone already is denied, so that no decision to allow it stands alone", async () => {
+    const book = ledger();
+    const error = await refused(
+      book.write(sampleDelegation(), never, { signal: AbortSignal.abort() }),
+    );
+    expect([error.code, error.effect, book.shown]).toEqual(["cancelled", "none", []]);
+    expect(book.records).toMatchObject([{ decision: "deny", code: "cancelled", subject: alice }]);
+  });
+
+  it("that was given up while its decision was written says so once that is durable", async () => {
+    const { sink, records, waiting, go } = holding("decision");
+    const book = ledger({ records: sink });
+    const leaving = new AbortController();
+    const run = refused(book.write(sampleDelegation(), never, { signal: leaving.signal }));
+    await waiting;
+    leaving.abort();
+    expect((await run).code).toBe("cancelled");
+    expect(records).toEqual([]);
+    const closed = book.close();
+    go();
+    await closed;
+    expect(records).toMatchObject([
+      { decision: "allow" },
+      { id: records[0]?.id, status: "error", code: "cancelled", effect: "none" },
+    ]);
+    expect(book.shown).toEqual([]);
+  });
+
   it("waits for a decision that hangs no longer than its deadline", async () => {
     const { sink } = holding("decision");
     const book = ledger({ records: sink });
@@ -261,6 +289,23 @@ describe("the credential", () => {
     ["one that ends now", { ...fresh, expiresAtMs: Date.now() }, "identity.expired credential"],
   ])("is refused where the source gives %s", async (_, credential, reason) => {
     expect(await why(ask(() => credential))).toBe(reason);
+  });
+
+  it("is refused in the middle of a call, too, once its time is over", async () => {
+    let isOver = false;
+    const short = {
+      ...fresh,
+      get expiresAtMs() {
+        return Date.now() + (isOver ? 0 : 60_000);
+      },
+    };
+    const book = ledger({ credentials: source(() => short) });
+    const run = book.write(sampleDelegation(), async ({ call }) => {
+      await call.credential();
+      isOver = true;
+      await call.credential();
+    });
+    expect(await why(run)).toBe("identity.expired credential");
   });
 
   it("is taken as long as its time is not over: the control", async () => {
@@ -372,13 +417,17 @@ describe("invalidate", () => {
     expect(await refused(run)).toMatchObject({ code: "identity.revoked", effect: "unknown" });
   });
 
-  it("stops calls, although the credential source fails", async () => {
-    const credentials = {
-      ...source(never),
-      invalidate: () => {
+  it.each([
+    [
+      "at once",
+      () => {
         throw new Error("the cache is gone");
       },
-    };
+    ],
+    ["later", () => Promise.reject(new Error("the cache is gone"))],
+  ])("stops calls, although the credential source fails %s", async (_, invalidate) => {
+    const credentials = { ...source(never), invalidate: () => void 0 };
+    Object.assign(credentials, { invalidate });
     const book = ledger({ credentials });
     const run = refused(book.write(sampleDelegation(), never));
     await expect(book.invalidate(alice)).rejects.toThrow("the cache is gone");

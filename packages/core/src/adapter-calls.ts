@@ -32,7 +32,7 @@ export interface AdapterCallsOptions {
   /**
    * Translates what the driver or the backend threw; it is never handed a BehalfError. Default makes
    * `backend.failed` (reason `unexpected`) of everything, with the error's name and its `code`, and without
-   * its message, which may quote a token.
+   * its message, which may quote a token. So is everything for which it throws, or gives no BehalfError.
    */
   readonly mapError?: (error: unknown) => BehalfError;
 }
@@ -105,13 +105,11 @@ export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
   const { backend, records, credentials } = checked(options);
   const { tasks = "refused" } = options;
   const deadlineMs = deadlineOption(options.deadlineMs ?? 30_000, backend);
-  const mapError: MapError = (error) =>
-    BehalfError.isInstance(error) || options.mapError === undefined
-      ? unexpectedError(error, backend)
-      : options.mapError(error);
+  const mapError = mapping(options);
   const running = new Set<Running>();
   const unfinished = new Set<Promise<unknown>>();
   const left = new Set<Promise<unknown>>();
+  const leave = (ending: Promise<unknown>) => void track(left, ending);
   let closed = false;
 
   async function call<T, L extends { readonly deadlineMs: number }>(
@@ -138,9 +136,11 @@ export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
       // Before the decision is written: invalidate() must find a call that waits for its record.
       entry = { subject: facts.delegation?.identity, stop: clock.stop };
       running.add(entry);
+      // A signal that has fired already: denied, so that no decision to allow it stands alone.
+      clock.check();
       return { limits, clock };
     };
-    const sink = boundedSink(records, () => clock);
+    const sink = boundedSink(records, () => clock, leave);
     try {
       return await checkedCall(sink, facts, mapError, checkAll, (within, note, callId) => {
         hasBegun = true;
@@ -165,19 +165,16 @@ export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
         deadlineMs: deadlineOption(asked.deadlineMs ?? deadlineMs, backend),
       });
       const facts: CallFacts = { delegation, backend, action: "run", access };
-      const parts = {
-        backend,
-        mapError,
-        leave: (ending: Promise<unknown>) => void track(left, ending),
-      };
+      const parts = { backend, mapError, leave };
       return track(
         unfinished,
         call(facts, asked, check, (open) => runSession(open, work, lifecycle, parts)),
       );
     },
     async invalidate(subject) {
+      let dropped: unknown;
       try {
-        credentials.invalidate(subject);
+        dropped = credentials.invalidate(subject);
       } finally {
         const error = new BehalfError(
           "identity.revoked",
@@ -187,12 +184,30 @@ export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
           if (who?.issuer === subject.issuer && who.subject === subject.subject) stop(error);
         }
       }
+      // Some sources keep what they drop elsewhere, and are heard when they fail.
+      await Promise.resolve(dropped);
     },
     async close() {
       closed = true;
       await Promise.allSettled(unfinished);
       await settledSoon(left);
     },
+  };
+}
+
+/** The adapter's own mapping, where it does its work: one that throws must not become what the caller sees. */
+function mapping({ backend, mapError }: AdapterCallsOptions): MapError {
+  return (error) => {
+    if (mapError === undefined || BehalfError.isInstance(error)) {
+      return unexpectedError(error, backend);
+    }
+    try {
+      const mapped: unknown = mapError(error);
+      if (BehalfError.isInstance(mapped)) return mapped;
+    } catch {
+      // A defect in the mapping says nothing about the call.
+    }
+    return unexpectedError(error, backend);
   };
 }
 

@@ -46,6 +46,21 @@ describe("a run that succeeds", () => {
   });
 });
 
+describe("a session that a driver's own kind of promise brings", () => {
+  it("is waited for, and not taken for the session", async () => {
+    const book = ledger();
+    const open = (call: OpenCall) => {
+      const opening = book.lifecycle.open(call);
+      // As query builders do: a promise that is none.
+      const then = opening instanceof Promise ? opening.then.bind(opening) : never;
+      // oxlint-disable-next-line unicorn/no-thenable
+      return { then } as never;
+    };
+    await book.write(sampleDelegation(), (session) => session.write("one"), {}, { open });
+    expect([book.entries, book.openSessions()]).toEqual([["one"], 0]);
+  });
+});
+
 describe("a run whose work throws", () => {
   it("throws the very same, is undone, and has had no effect", async () => {
     const book = ledger();
@@ -115,6 +130,43 @@ describe("what the driver throws", () => {
   });
 });
 
+describe("a mapping that fails itself", () => {
+  const broken = [
+    [
+      "throws",
+      () => {
+        throw new TypeError("cannot read ledger-token-of-alice");
+      },
+    ],
+    ["gives nothing", () => undefined as never],
+    ["gives another error", () => new Error("ledger-token-of-alice") as never],
+  ] as const;
+
+  it.each(broken)("is passed over, and the call is on record: it %s", async (_, mapError) => {
+    const book = ledger({ mapError });
+    const commit = () => Promise.reject(new RangeError("reset"));
+    const error = await refused(book.write(sampleDelegation(), async () => 1, {}, { commit }));
+    expect(error).toMatchObject({
+      code: "backend.failed",
+      reason: "unexpected",
+      effect: "unknown",
+    });
+    expect(error.message).toContain("RangeError");
+    expect(everythingOf([error, book.records])).not.toContain("token-of-alice");
+    const facts = { backend: "ledger", action: "sum", access: "read" } as const;
+    const check = () => {
+      throw new RangeError("no such limit");
+    };
+    const denied = { ...facts, delegation: sampleDelegation() };
+    expect((await refused(book.call(denied, {}, check, never))).code).toBe("backend.failed");
+    expect(book.records).toMatchObject([
+      { decision: "allow" },
+      { status: "error", effect: "unknown" },
+      { decision: "deny", code: "backend.failed" },
+    ]);
+  });
+});
+
 describe("the effect of a write that fails", () => {
   const reset = new Error("socket hang up");
 
@@ -153,6 +205,13 @@ describe("the effect of a write that fails", () => {
     expect((await run()).effect).toBe("unknown");
     expect((await run(() => "unknown")).effect).toBe("unknown");
     expect((await run(() => "none")).effect).toBe("none");
+    const throws = () => {
+      throw new TypeError("the session is gone");
+    };
+    expect(await run(throws)).toMatchObject({
+      message: expect.stringMatching(/^500/),
+      effect: "unknown",
+    });
   });
 
   it("is unknown where only its end failed, and a read fails then, too", async () => {

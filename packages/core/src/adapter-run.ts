@@ -49,9 +49,10 @@ export async function runSession<S, T>(
   let result: { readonly value: T } | { readonly error: unknown };
   try {
     const opening = lifecycle.open(call);
-    const session = opening instanceof Promise ? await inTime(opening) : opening;
+    const session = isThenable(opening) ? await inTime(Promise.resolve(opening)) : opening;
     opened = { session };
     phase = "work";
+    clock.check();
     // Only what the callback itself threw passes untouched.
     const callback = async () => {
       try {
@@ -102,7 +103,12 @@ export async function runSession<S, T>(
     if (call.access === "read" || opened === null) return "none";
     if (phase !== "work") return "unknown";
     const byDefault = lifecycle.commit === undefined ? "unknown" : "none";
-    return lifecycle.effect?.(opened.session) ?? byDefault;
+    try {
+      return lifecycle.effect?.(opened.session) ?? byDefault;
+    } catch {
+      // Why the work failed says more, and nobody knows now.
+      return "unknown";
+    }
   }
 
   function failure(error: unknown): unknown {
@@ -119,6 +125,16 @@ export async function runSession<S, T>(
     const mapped = mapError(error);
     return its === "unknown" ? withUnknownEffect(mapped) : mapped;
   }
+}
+
+/** Also a promise of a driver's own kind: one that is taken for a session would be handed to the work. */
+function isThenable<S>(opening: S | PromiseLike<S>): opening is PromiseLike<S> {
+  return (
+    typeof opening === "object" &&
+    opening !== null &&
+    "then" in opening &&
+    typeof opening.then === "function"
+  );
 }
 
 /** Settles with `ending`, or rejects with the clock's reason one second after there was one. */

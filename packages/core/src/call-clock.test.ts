@@ -37,6 +37,21 @@ describe("what is waited for", () => {
 });
 
 describe("a listener", () => {
+  it("that throws keeps nobody else from being told", () => {
+    using clock = callClock(60_000, undefined, "demo");
+    const told: string[] = [];
+    const throwing = () => {
+      throw new TypeError("the socket is gone");
+    };
+    clock.onStop(throwing);
+    clock.onStop(({ code }) => void told.push(code));
+    const { signal } = clock;
+    clock.stop(withdrawn);
+    clock.onStop(throwing);
+    expect(told).toEqual(["identity.revoked"]);
+    expect(signal.reason).toBe(withdrawn);
+  });
+
   it("is told once, at once where the call has to end already, and never when it was forgotten", () => {
     using clock = callClock(60_000, undefined, "demo");
     const told: string[] = [];

@@ -14,7 +14,8 @@ export interface CallClock {
   /** Ends the call with this error. Only the first one counts. */
   readonly stop: (error: BehalfError) => void;
   /**
-   * Tells `listener` once, when the call has to end, or at once where it has to already.
+   * Tells `listener` once, when the call has to end, or at once where it has to already. What it throws is
+   * dropped: the others are told all the same.
    *
    * @returns what forgets the listener
    */
@@ -74,7 +75,7 @@ export function callClock(
   function stop(error: BehalfError): void {
     if (stopped) return;
     stopped = error;
-    for (const listener of listeners) listener(error);
+    for (const listener of listeners) tell(listener, error);
     listeners.clear();
     controller?.abort(error);
   }
@@ -96,7 +97,7 @@ export function callClock(
     stop,
     onStop(listener) {
       if (stopped) {
-        listener(stopped);
+        tell(listener, stopped);
         return ignore;
       }
       listeners.add(listener);
@@ -138,6 +139,15 @@ export function orStopped<T>(promise: Promise<T>, clock: CallClock): Promise<T> 
       },
     );
   });
+}
+
+/** One that throws keeps nobody else from being told: not its own call, and not the next one to be revoked. */
+function tell(listener: (error: BehalfError) => void, error: BehalfError): void {
+  try {
+    listener(error);
+  } catch {
+    // The call ends all the same, and says why it had to.
+  }
 }
 
 function ignore(): void {}

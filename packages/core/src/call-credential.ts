@@ -4,11 +4,11 @@ import type { Delegation } from "./delegation.ts";
 import { BehalfError } from "./errors.ts";
 
 /**
- * The human's credential, as an adapter may send it: one that is there, and whose time is not over. Waits no
- * longer than the clock.
+ * The human's credential, where it is one; {@link assertFresh} says whether its time is over. Waits no longer
+ * than the clock.
  *
  * @throws BehalfError what the source throws; `identity.unavailable` (reason `unexpected`) where that is no
- *   BehalfError, or what the source gave is no credential; `identity.expired` (reason `credential`)
+ *   BehalfError, or what the source gave is no credential
  */
 export async function callCredential(
   source: CredentialSource,
@@ -33,14 +33,17 @@ export async function callCredential(
   if (typeof expiresAtMs !== "number" || Number.isNaN(expiresAtMs)) {
     throw noCredential(credential, backend);
   }
-  if (expiresAtMs <= Date.now()) {
-    throw new BehalfError(
-      "identity.expired",
-      `[${backend}] the credential for this backend has expired, so it was not sent; the credential source must hand out a fresh one`,
-      { backend, reason: "credential" },
-    );
-  }
   return credential;
+}
+
+/** @throws BehalfError `identity.expired` (reason `credential`) */
+export function assertFresh(credential: Credential, backend: string): Credential {
+  if (credential.expiresAtMs > Date.now()) return credential;
+  throw new BehalfError(
+    "identity.expired",
+    `[${backend}] the credential for this backend has expired, so it was not sent; the credential source must hand out a fresh one`,
+    { backend, reason: "credential" },
+  );
 }
 
 /** A defect in a credential source. What it threw may quote the token. */

@@ -1,5 +1,5 @@
 import type { RecordSink } from "./audit-record.ts";
-import { callCredential } from "./call-credential.ts";
+import { assertFresh, callCredential } from "./call-credential.ts";
 import type { CallClock } from "./call-clock.ts";
 import { checkedCall, type MapError } from "./checked-call.ts";
 import type { Credential, CredentialSource } from "./credential.ts";
@@ -31,7 +31,7 @@ export interface OpenCall<L = { readonly deadlineMs: number }> {
   credential(): Promise<Credential>;
   /**
    * A part of this call with two records of its own, for example one statement of a session. Its decision
-   * names this call as `partOf`. What `check` throws leaves a denied decision, as does a call that is over.
+   * names the delegation's call id as `partOf`, as a further call of the same delegation does. What `check` throws leaves a denied decision, as does a call that is over.
    *
    * @throws BehalfError what `check` or `work` throws, mapped; `records.unavailable`
    */
@@ -72,7 +72,9 @@ export function openCall<L>(parts: OpenCallParts<L>): OpenCall<L> {
     credential() {
       // Also one that was asked for before: a kept session gets nothing.
       if (clock.stopped) return Promise.reject(clock.stopped);
-      return (credential ??= callCredential(credentials, delegation, clock, backend));
+      credential ??= callCredential(credentials, delegation, clock, backend);
+      // Each time: a call may take longer than what it was given.
+      return credential.then((given) => assertFresh(given, backend));
     },
     async part(partFacts, check, work) {
       let hasBegun = false;

@@ -91,6 +91,51 @@ export const concurrencyCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: "concurrency.in-line",
+    group: "concurrency",
+    title:
+      "who waits for a connection is overdue, given up or revoked as anybody is, and blocks nobody",
+    capability: "deadline",
+    async run({ until, open, delegate, observe, same, alice, bob }) {
+      const opened = await open({ connections: 1 });
+      await opened.act(await delegate(bob), look);
+      const stop = new AbortController();
+      const { signal } = stop;
+      let isOver = false;
+      // Longer than the others may wait, and no longer than a case.
+      const holder = errorOf(
+        opened.act(await delegate(alice), (probe) => probe.hold(), { signal, deadlineMs: 15_000 }),
+      ).finally(() => {
+        isOver = true;
+      });
+      await until("the backend works on the call", async () => (await observe()).running > 0);
+      const leaving = new AbortController();
+      const waiting = [
+        opened.act(await delegate(bob), look, { deadlineMs: 50 }),
+        opened.act(await delegate(bob), look, { signal: leaving.signal }),
+        opened.act(await delegate(bob), look),
+      ].map((call) => errorOf(call));
+      // An adapter that shares no connections has served them by then.
+      const [overdue] = await Promise.all(waiting.slice(0, 1));
+      leaving.abort();
+      const given = await waiting[1];
+      await opened.invalidate(bob.subject);
+      const revoked = await waiting[2];
+      const wanted = ["timeout", "cancelled", "identity.revoked"];
+      const found = [overdue, given, revoked].map((error, call) =>
+        error === null ? wanted[call] : codeOf(error),
+      );
+      same("how they end", found, wanted);
+      same("whether the call before them is over", isOver, false);
+      stop.abort();
+      same("how the call before them ends", codeOf(await holder), "cancelled");
+      for (const human of [bob, alice]) {
+        const next = opened.act(await delegate(human), look, { deadlineMs: 5_000 });
+        same("what the next one is shown", await next, [human.owner]);
+      }
+    },
+  },
+  {
     id: "concurrency.nested",
     group: "concurrency",
     title:

@@ -1,3 +1,5 @@
+import type { AuditRecord, Credential, Delegation } from "@behalf/core";
+
 import {
   codeOf,
   errorOf,
@@ -12,6 +14,8 @@ import type { ConformanceCase } from "../conformance-case.ts";
 import { everythingIn } from "../secret-scan.ts";
 
 const GRADES: readonly string[] = ["native", "adapter", "refused"];
+type Actors = Delegation["identity"]["actors"];
+
 const EVIDENCE: readonly string[] = ["live", "independent engine", "emulated"];
 
 export const delegationCases: readonly ConformanceCase[] = [
@@ -121,6 +125,48 @@ export const delegationCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: "delegation.last-humans-credential",
+    group: "delegation",
+    title:
+      "the same for a credential that was that human's own a call ago, and is known to the adapter",
+    capability: "identity",
+    async run({ open, delegate, observe, same, alice, bob }) {
+      const opened = await open();
+      same("what is shown to its human", await opened.act(await delegate(bob), look), [bob.owner]);
+      const [bobs] = opened.credentials.given;
+      opened.credentials.answer(async () => bobs as Credential);
+      const before = await observe();
+      let shown: readonly string[] = [];
+      const error = await errorOf(
+        opened.act(await delegate(alice), async (probe) => {
+          shown = await look(probe);
+        }),
+      );
+      same("how the call ends", codeOf(error), "backend.identity_mismatch");
+      same("what is shown", shown, []);
+      same("what the backend let through", readsBetween(before, await observe()), []);
+    },
+  },
+  {
+    id: "delegation.actor-chain",
+    group: "delegation",
+    title: "a longer chain of actors, or the same in another order, is proved by itself",
+    capability: null,
+    skipped: ({ agents }) => (agents.length > 1 ? null : "the harness names one agent"),
+    async run({ harness, open, delegate, same, alice }) {
+      const opened = await open();
+      const [first, second] = harness.agents.map((subject) => ({ subject }));
+      const { identity } = await delegate(alice);
+      for (const actors of [[first], [first, second], [second, first]] as Actors[]) {
+        const { asked } = opened.credentials;
+        const { callId } = await delegate(alice);
+        // Whoever issues or checks tokens may refuse it.
+        await errorOf(opened.act({ callId, identity: { ...identity, actors } }, look));
+        same("whether a credential was asked for", opened.credentials.asked > asked, true);
+      }
+    },
+  },
+  {
     id: "delegation.plan",
     group: "delegation",
     title: "plan says what would be sent, without sending it and without a secret",
@@ -189,6 +235,51 @@ export const delegationCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: "delegation.each-end-on-record",
+    group: "delegation",
+    title: "however a call ends, one decision is on record, and one outcome where it was allowed",
+    capability: null,
+    skipped: ({ capabilities }) =>
+      (capabilities["deadline"]?.grade ?? "refused") === "refused"
+        ? "the adapter does not stop what runs at the backend"
+        : null,
+    async run({ until, open, delegate, observe, same, alice, bob }) {
+      const opened = await open();
+      const running = (count: number) =>
+        until("the backend works on it", async () => (await observe()).running === count);
+      await opened.act(await delegate(alice), look);
+      await errorOf(opened.act(await delegate(alice), (probe) => probe.fail()));
+      await errorOf(opened.act(await delegate(alice), look, { signal: AbortSignal.abort() }));
+      await errorOf(
+        opened.act(await delegate(alice), (probe) => probe.hold(), { deadlineMs: 100 }),
+      );
+      await running(0);
+      const stop = new AbortController();
+      const { signal } = stop;
+      const given = errorOf(opened.act(await delegate(bob), (probe) => probe.hold(), { signal }));
+      await running(1);
+      stop.abort();
+      await given;
+      await running(0);
+      const revoked = errorOf(opened.act(await delegate(alice), (probe) => probe.hold()));
+      await running(1);
+      await opened.invalidate(alice.subject);
+      await revoked;
+      opened.credentials.answer(() => Promise.reject(new Error("the issuer is away")));
+      await errorOf(opened.act(await delegate(bob), look));
+      await opened.close();
+      await errorOf(opened.act(await delegate(bob), look));
+      const { records } = opened.records;
+      // What was stopped in the middle of a statement says so a moment after its call.
+      await until("each has its records", () => unbalanced(records).length === 0).catch(() => {});
+      same("calls without their records", unbalanced(records), []);
+      const codes = records.flatMap(({ code }) => code ?? []);
+      for (const code of ["cancelled", "timeout", "identity.revoked", "closed"]) {
+        same(`whether ${code} is on record`, codes.includes(code as (typeof codes)[number]), true);
+      }
+    },
+  },
+  {
     id: "delegation.record-of-a-write",
     group: "delegation",
     title: "a write is on record as one, and belongs to the human at the backend",
@@ -208,3 +299,11 @@ export const delegationCases: readonly ConformanceCase[] = [
     },
   },
 ];
+
+/** Calls that have anything but one decision, and one outcome where that allowed them. */
+function unbalanced(records: readonly AuditRecord[]): readonly string[] {
+  return [...Map.groupBy(records, ({ id }) => id)].flatMap(([id, mine]) => {
+    const kinds = mine.map((record) => (record.kind === "decision" ? record.decision : "outcome"));
+    return ["deny", "allow,outcome"].includes(kinds.join()) ? [] : [`${id}: ${kinds.join()}`];
+  });
+}

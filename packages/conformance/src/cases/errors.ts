@@ -1,9 +1,12 @@
 import { BehalfError } from "@behalf/core";
 
-import { codeOf, errorOf, isSame, look, needed, recordsOf, tripsOf } from "../case-tools.ts";
+import { codeOf, errorOf, isSame, look, needed, recordsOf, tripsOf, turns } from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
 
 const REFUSALS: readonly string[] = ["backend.failed", "backend.denied", "statement.refused"];
+
+/** How often a change may be there, at least and at most, after a call that said this of it. */
+const EFFECTS = { done: [1, 1], none: [0, 0], unknown: [0, 1] } as const;
 
 export const errorCases: readonly ConformanceCase[] = [
   {
@@ -107,6 +110,77 @@ export const errorCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: "errors.no-credential-comes",
+    group: "errors",
+    title: "a call whose credential does not come ends at its deadline, or when it is given up",
+    capability: null,
+    async run({ gate, until, open, delegate, observe, same, alice }) {
+      const opened = await open();
+      const held = gate();
+      opened.credentials.answer(async (delegation, real) => {
+        await held.opened;
+        return real.credential(delegation);
+      });
+      const before = (await observe()).trips.backend;
+      const late = await delegate(alice);
+      const overdue = await errorOf(opened.act(late, look, { deadlineMs: 50 }));
+      same("how it ends that is overdue", codeOf(overdue), "timeout");
+      same("its outcome", recordsOf(opened, late.callId).outcome?.code, "timeout");
+      const stop = new AbortController();
+      const { asked } = opened.credentials;
+      const left = await delegate(alice);
+      const call = errorOf(opened.act(left, look, { signal: stop.signal }));
+      await until("a credential is asked for", () => opened.credentials.asked > asked);
+      stop.abort();
+      same("how it ends that is given up", codeOf(await call), "cancelled");
+      same("its outcome", recordsOf(opened, left.callId).outcome?.code, "cancelled");
+      same("what is sent", (await observe()).trips.backend - before, 0);
+    },
+  },
+  {
+    id: "errors.abort-at-the-commit",
+    group: "errors",
+    title: "given up in whichever instant of its end, a write says what is true of its change",
+    capability: "writes",
+    ways: "callbacks",
+    needs: ["change"],
+    async run({ until, open, delegate, observe, same, alice }) {
+      const opened = await open({ connections: 1 });
+      await opened.act(await delegate(alice), look);
+      for (let instants = 0; instants < 12; instants++) {
+        const delegation = await delegate(alice);
+        const mark = `given up ${delegation.callId}`;
+        const stop = new AbortController();
+        const error = await errorOf(
+          opened.act(
+            delegation,
+            async (probe) => {
+              await probe.change(mark);
+              void turns(instants).then(() => stop.abort());
+            },
+            { access: "write", signal: stop.signal },
+          ),
+        );
+        // What was under way arrives.
+        await turns(8);
+        await until("the backend works on nothing", async () => (await observe()).running === 0);
+        const times = (await observe()).writes.filter((one) => one.mark === mark).length;
+        const effect = BehalfError.isInstance(error) ? error.effect : "done";
+        const [least, most] = EFFECTS[effect];
+        same(
+          "how often the change is there",
+          [times, times >= least && times <= most],
+          [times, true],
+        );
+        same(
+          "its code",
+          [codeOf(error), ["no error", "cancelled"].includes(codeOf(error))],
+          [codeOf(error), true],
+        );
+      }
+    },
+  },
+  {
     id: "errors.unreachable",
     group: "errors",
     title:
@@ -144,7 +218,7 @@ export const errorCases: readonly ConformanceCase[] = [
     needs: ["change"],
     skipped: ({ faults }) =>
       faults?.loseAnswer === undefined ? "the harness has no `faults.loseAnswer`" : null,
-    async run({ harness, way, open, delegate, observe, same, alice }) {
+    async run({ harness, way, until, open, delegate, observe, same, alice }) {
       const opened = await open({ connections: 1 });
       await opened.act(await delegate(alice), look);
       const delegation = await delegate(alice);
@@ -168,6 +242,11 @@ export const errorCases: readonly ConformanceCase[] = [
         (one) => one.mark === mark && isSame(one.subject, alice.subject),
       ).length;
       same("how often it was made", times <= 1 ? "at most once" : `${times} times`, "at most once");
+      // The only place for a connection is free again.
+      await until("the adapter works again", async () => {
+        const again = opened.act(await delegate(alice), look, { deadlineMs: 2_000 });
+        return (await errorOf(again)) === null;
+      });
     },
   },
 ];

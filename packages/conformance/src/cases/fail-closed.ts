@@ -2,6 +2,8 @@ import { BehalfError, type Credential, type Delegation, newCallId, Secret } from
 
 import { codeOf, errorOf, look, needed, readsBetween } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase } from "../conformance-case.ts";
+import type { FullProbe } from "../full-probe.ts";
+import type { Human } from "../harness.ts";
 
 /** Delegations that are none. Typed as what they pretend to be: JavaScript callers send them. */
 const NOT_DELEGATIONS: readonly {
@@ -97,13 +99,23 @@ const NOT_DELEGATIONS: readonly {
   { name: "a task that is none", code: "identity.rejected", of: (good) => ({ ...good, task: {} }) },
 ];
 
-const BAD_OPTIONS: readonly { readonly name: string; readonly options: object }[] = [
+const BAD_OPTIONS: readonly {
+  readonly name: string;
+  readonly options: object;
+  /** Default is each. */
+  readonly ways?: ConformanceCase["ways"];
+}[] = [
+  // Other ways may have but one.
+  { name: "an access that is none", options: { access: "admin" }, ways: "callbacks" },
   { name: "a deadline of 0", options: { deadlineMs: 0 } },
   { name: "a negative deadline", options: { deadlineMs: -1 } },
   { name: "a deadline that is no number", options: { deadlineMs: Number.NaN } },
   { name: "a deadline that setTimeout cannot hold", options: { deadlineMs: 2 ** 31 } },
   { name: "a signal that is none", options: { signal: {} } },
 ];
+
+const ALICE = (alice: Human) => alice.subject.subject;
+const CAPITALS = (_: Human, bob: Human) => bob.subject.subject.toUpperCase();
 
 export const failClosedCases: readonly ConformanceCase[] = [
   ...NOT_DELEGATIONS.map(({ name, code, of }): ConformanceCase => ({
@@ -116,36 +128,50 @@ export const failClosedCases: readonly ConformanceCase[] = [
       await refusedUnsent(context, (opened) => opened.act(bad, look), code);
     },
   })),
-  ...BAD_OPTIONS.map(({ name, options }): ConformanceCase => ({
+  ...BAD_OPTIONS.map(({ name, options, ways = "each" }): ConformanceCase => ({
     id: `fail-closed.${name.replaceAll(" ", "-")}`,
     group: "fail closed",
     title: `${name}: refused before anything is sent, and on record`,
     capability: null,
+    ways,
     async run(context) {
       const good = await context.delegate(context.alice);
       await refusedUnsent(context, (opened) => opened.act(good, look, options), "configuration");
     },
   })),
-  ...(["subject", "issuer"] as const).map((field): ConformanceCase => ({
-    id: `fail-closed.${field}-of-another`,
+  ...(
+    [
+      ["subject-of-another", "another subject", { subject: ALICE }],
+      ["subject-in-capitals", "its subject in capital letters", { subject: CAPITALS }],
+      ["issuer-of-another", "another issuer", { issuer: () => "https://elsewhere.example" }],
+    ] as const
+  ).map(([id, title, changes]): ConformanceCase => ({
+    id: `fail-closed.${id}`,
     group: "fail closed",
-    title: `a delegation that names another ${field} than its token does is refused`,
+    title: `a delegation that names ${title} than its token does is refused, also after a right one`,
     capability: "identity",
     async run({ open, delegate, observe, same, alice, bob }) {
-      const opened = await open();
-      const good = await delegate(bob);
-      const another = { subject: alice.subject.subject, issuer: "https://elsewhere.example" };
-      const bad = withIdentity(good, { [field]: another[field] }) as Delegation;
-      const before = await observe();
-      let shown: readonly string[] = [];
-      const error = await errorOf(
-        opened.act(bad, async (probe) => {
-          shown = await look(probe);
-        }),
-      );
-      same("whether it is refused", BehalfError.isInstance(error), true);
-      same("what is shown", shown, []);
-      same("what the backend let through", readsBetween(before, await observe()), []);
+      for (const isWarm of [false, true]) {
+        const opened = await open();
+        const good = await delegate(bob);
+        if (isWarm) same("what a right one is shown", await opened.act(good, look), [bob.owner]);
+        const others = Object.entries(changes).map(([field, of]) => [field, of(alice, bob)]);
+        const { callId } = await delegate(bob);
+        const bad = withIdentity(
+          { ...good, callId },
+          Object.fromEntries(others) as object,
+        ) as Delegation;
+        const before = await observe();
+        let shown: readonly string[] = [];
+        const error = await errorOf(
+          opened.act(bad, async (probe) => {
+            shown = await look(probe);
+          }),
+        );
+        same("whether it is refused", BehalfError.isInstance(error), true);
+        same("what is shown", shown, []);
+        same("what the backend let through", readsBetween(before, await observe()), []);
+      }
     },
   })),
   {
@@ -326,6 +352,46 @@ export const failClosedCases: readonly ConformanceCase[] = [
       same("what is shown", shown, []);
       same("whether it is refused", BehalfError.isInstance(error), true);
       same("what the backend let through", readsBetween(before, await observe()), []);
+    },
+  },
+  {
+    id: "fail-closed.past-the-credentials-end",
+    group: "fail closed",
+    title: "what was made of a credential is not used past the credential's end",
+    capability: null,
+    async run({ open, delegate, same, alice }) {
+      const opened = await open();
+      const first = await delegate(alice);
+      const endsAtMs = Date.now() + 60_000;
+      opened.credentials.answer(async (delegation, real) => ({
+        ...(await real.credential(delegation)),
+        expiresAtMs: endsAtMs,
+      }));
+      same("what is shown", await opened.act(first, look), [alice.owner]);
+      const { asked } = opened.credentials;
+      const second = { ...first, callId: newCallId() };
+      {
+        using clock = clockAt(endsAtMs + 1);
+        same("the clock was moved", clock.isMoved, true);
+        await errorOf(opened.act(second, look));
+      }
+      same("credentials asked for after the end", opened.credentials.asked > asked, true);
+    },
+  },
+  {
+    id: "fail-closed.outcome-unrecorded",
+    group: "fail closed",
+    title: "a call whose outcome cannot be recorded fails, however it went",
+    capability: null,
+    async run({ open, delegate, same, alice }) {
+      for (const work of [look, (probe: FullProbe) => probe.fail()]) {
+        const opened = await open();
+        opened.records.before(async ({ kind }) => {
+          if (kind === "outcome") throw new Error("the disk is full");
+        });
+        const error = await errorOf(opened.act(await delegate(alice), work));
+        same("how it ends", codeOf(error), "records.unavailable");
+      }
     },
   },
   {

@@ -1,4 +1,4 @@
-import { BehalfError, type Delegation, type RunOptions } from "@behalf/core";
+import { BehalfError, type Delegation, type RunOptions, Secret } from "@behalf/core";
 
 import { codeOf, errorOf, isSame, look, needed, ownReads, readsBetween } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase, Opened } from "../conformance-case.ts";
@@ -190,6 +190,32 @@ export const isolationCases: readonly ConformanceCase[] = [
         (await observe()).writes.filter((one) => one.mark === mark),
         [],
       );
+    },
+  },
+  {
+    id: "isolation.refused-opening",
+    group: "isolation",
+    title: "a call that is refused while it opens keeps no place that the next human needs",
+    capability: null,
+    async run({ open, delegate, same, alice, bob }) {
+      const opened = await open({ connections: 1 });
+      const bobs = await delegate(bob);
+      const answers: readonly Parameters<Opened["credentials"]["answer"]>[0][] = [
+        (_, real) => real.credential(bobs),
+        async (delegation, real) => ({
+          ...(await real.credential(delegation)),
+          token: new Secret("a token that nobody knows"),
+        }),
+        () => Promise.reject(new BehalfError("identity.exchange_refused", "the issuer says no")),
+      ];
+      for (const answer of answers) {
+        opened.credentials.answer(answer);
+        const error = await errorOf(opened.act(await delegate(alice), look));
+        same("whether it is refused", BehalfError.isInstance(error), true);
+        opened.credentials.answer(null);
+        const next = opened.act(await delegate(bob), look, { deadlineMs: 5_000 });
+        same("what the next human is shown", await next, [bob.owner]);
+      }
     },
   },
   {

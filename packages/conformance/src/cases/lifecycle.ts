@@ -3,6 +3,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { Secret } from "@behalf/core";
+
 import { codeOf, errorOf, look, pause, recordsOf, tripsOf } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase, Opened } from "../conformance-case.ts";
 
@@ -127,16 +129,20 @@ export const lifecycleCases: readonly ConformanceCase[] = [
   {
     id: "lifecycle.listeners",
     group: "lifecycle",
-    title: "a caller's signal that outlives its calls keeps no listener of theirs",
+    title: "a signal that outlives its calls, and this process, keep no listener of theirs",
     capability: null,
     async run({ open, delegate, same, alice }) {
       const opened = await open();
       const { signal } = new AbortController();
+      // The first call may listen for as long as there is an adapter.
+      await opened.act(await delegate(alice), look);
+      const before = processListeners();
       for (let n = 0; n < 3; n++) {
         await opened.act(await delegate(alice), look, { signal });
         await errorOf(opened.act(await delegate(alice), (probe) => probe.fail(), { signal }));
       }
       same("listeners that are left", getEventListeners(signal, "abort").length, 0);
+      same("listeners of the process", processListeners(), before);
     },
   },
   {
@@ -186,9 +192,24 @@ async function everyEnding(context: CaseContext): Promise<void> {
   await until("the backend works on the call", async () => (await observe()).running > 0);
   await opened.invalidate(alice.subject);
   await revoked;
+  await errorOf(opened.act(await delegate(alice), look, { signal: AbortSignal.abort() }));
+  await errorOf(opened.act(await delegate(alice), look, { deadlineMs: 0 }));
+  await opened.invalidate(bob.subject);
+  for (const answer of [
+    () => Promise.reject(new Error("the issuer is away")),
+    async () => ({ token: new Secret("nobody's"), expiresAtMs: Infinity, audience: "anywhere" }),
+  ]) {
+    opened.credentials.answer(answer);
+    await errorOf(opened.act(await delegate(bob), look));
+  }
+  opened.credentials.answer(null);
   // So that there is something to close.
   await opened.act(await delegate(bob), look);
   await opened.close();
+}
+
+function processListeners(): number {
+  return process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0);
 }
 
 function resources(): readonly string[] {

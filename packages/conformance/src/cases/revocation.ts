@@ -1,4 +1,4 @@
-import { codeOf, errorOf, look } from "../case-tools.ts";
+import { codeOf, errorOf, look, turns } from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
 
 export const revocationCases: readonly ConformanceCase[] = [
@@ -25,6 +25,62 @@ export const revocationCases: readonly ConformanceCase[] = [
       same("for whom credentials are dropped", opened.credentials.invalidated, [alice.subject]);
       same("what the human's next call costs at the issuer", await identityTrips(alices), cold);
       same("what another human's next call costs", await identityTrips(bobs), warm[1]);
+    },
+  },
+  {
+    id: "revocation.each-agent",
+    group: "revocation",
+    title: "invalidate drops what is cached for every agent that acts for the human",
+    capability: null,
+    skipped: ({ agents }) => (agents.length > 1 ? null : "the harness names one agent"),
+    async run({ harness, open, delegate, observe, same, alice }) {
+      const opened = await open();
+      const delegations = await Promise.all(
+        harness.agents.map((agent) => delegate(alice, { agent })),
+      );
+      const costs = async () => {
+        const each = [];
+        for (const delegation of delegations) {
+          const before = (await observe()).trips.identity;
+          const { asked } = opened.credentials;
+          await opened.act(delegation, look);
+          const trips = (await observe()).trips.identity - before;
+          each.push({ trips, asked: opened.credentials.asked - asked });
+        }
+        return each;
+      };
+      const cold = await costs();
+      await opened.invalidate(alice.subject);
+      same("what each one's next call costs at the issuer", await costs(), cold);
+    },
+  },
+  {
+    id: "revocation.any-instant",
+    group: "revocation",
+    title: "in whichever instant of a first call invalidate comes, nothing older is kept",
+    capability: null,
+    ways: "once",
+    async run({ open, delegate, same, alice }) {
+      for (let instants = 0; instants < 16; instants++) {
+        const opened = await open();
+        const delegation = await delegate(alice);
+        const call = errorOf(opened.act(delegation, look));
+        await turns(instants);
+        await opened.invalidate(alice.subject);
+        const error = await call;
+        same(
+          "how it ends",
+          [codeOf(error), ["no error", "identity.revoked"].includes(codeOf(error))],
+          [codeOf(error), true],
+        );
+        // What was under way arrives.
+        await turns(8);
+        const { asked } = opened.credentials;
+        const { callId } = await delegate(alice);
+        same("what is shown", await opened.act({ ...delegation, callId }, look), [alice.owner]);
+        same("whether a credential is asked for", opened.credentials.asked > asked, true);
+        await opened.close();
+      }
     },
   },
   {

@@ -84,6 +84,66 @@ export const taskScopeCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: "task-scope.same-id",
+    group: "task scope",
+    title: "a task that was narrowed further, under the same id, lets through no more than it says",
+    capability: "taskScope",
+    async run({ harness, open, delegate, observe, same, alice }) {
+      const opened = await open({ connections: 1 });
+      const wide = await delegate(alice);
+      const task = narrow(harness, alice);
+      const again = async (of: Task) => ({
+        ...wide,
+        callId: (await delegate(alice)).callId,
+        task: of,
+      });
+      for (let round = 0; round < 2; round++) {
+        const within = await opened.act(await again(task), look);
+        same("what is shown within the task", within, [alice.owner]);
+        const before = await observe();
+        let shown: readonly string[] = [];
+        await errorOf(
+          opened.act(await again({ ...task, authorizationDetails: [] }), async (probe) => {
+            shown = await look(probe);
+          }),
+        );
+        same("what is shown within less of it", shown, []);
+        same("what the backend let through", readsBetween(before, await observe()), []);
+      }
+    },
+  },
+  {
+    id: "task-scope.same-tick",
+    group: "task scope",
+    title: "first calls in one tick, with a task and without, keep their own scope",
+    capability: "taskScope",
+    needs: ["wider"],
+    async run({ harness, open, delegate, same, alice }) {
+      const task = narrow(harness, alice);
+      for (let round = 0; round < 4; round++) {
+        const opened = await open();
+        const wide = await delegate(alice);
+        const both = [
+          wide,
+          { ...wide, callId: (await delegate(alice)).callId, task },
+        ] satisfies Delegation[];
+        const shown = both.map((): readonly string[] => []);
+        const calls = both.map(
+          (delegation, call) => () =>
+            errorOf(
+              opened.act(delegation, async (probe) => {
+                shown[call] = distinct(await probe.wider());
+              }),
+            ),
+        );
+        const inOrder = round % 2 === 0 ? calls : calls.toReversed();
+        await Promise.all(inOrder.map((call) => call()));
+        same("what is shown without a task and with one", shown, [[alice.widerOwner], []]);
+        await opened.close();
+      }
+    },
+  },
+  {
     id: "task-scope.reading-only",
     group: "task scope",
     title: "a task for reading changes nothing",

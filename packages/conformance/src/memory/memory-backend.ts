@@ -34,6 +34,8 @@ export interface MemoryBackend {
   /** @throws MemoryBackendError `connection_lost` while it is unreachable */
   connect(): Promise<MemoryConnection>;
   observe(): Omit<Observation, "trips"> & { readonly trips: number };
+  /** The newest of the tickets that it gave out: whoever has one is taken for its human. */
+  tickets(): readonly string[];
   /** Refuses connections and cuts those that are there, until the returned function is called. */
   down(): () => void;
   /** Works on the next request, and cuts its connection in place of an answer. */
@@ -121,6 +123,7 @@ export function memoryBackend(issuer: MemoryIssuer, humans: readonly SubjectRef[
       left: [...open.values()].flatMap(({ session }) => session.left()),
       trips,
     }),
+    tickets: () => [...tickets.keys()].slice(-200),
     down() {
       isDown = true;
       for (const id of open.keys()) cut(id);

@@ -79,7 +79,7 @@ export function memoryHarness(
       },
       loseAnswer: async () => backend.loseAnswer(),
     },
-    secrets: () => [issuer.secret],
+    secrets: () => [issuer.secret, ...backend.tickets()],
     roundTrips: { run: 3, [OWNERS.name]: 1 },
   };
 }

@@ -17,8 +17,8 @@ async function run(mutant: Omit<Mutant, "group" | "title">): Promise<Report> {
   };
   return runConformance(made.memoryHarness(), {
     interleavings: 1_000,
-    patienceMs: hangs ? 700 : 3_000,
-    timeoutMs: hangs ? 1_500 : 20_000,
+    patienceMs: hangs ? 300 : 3_000,
+    timeoutMs: hangs ? 700 : 20_000,
     only: (one) => caughtBy.includes(one),
   });
 }
