@@ -286,7 +286,10 @@ export function postgresHarness(
         proxy.mode("cut");
         return async () => proxy.mode("pass");
       },
-      loseAnswer: async () => proxy.cutAfter(0),
+      async loseAnswer() {
+        proxy.cutAfter(0);
+        return () => proxy.cutAfter(Infinity);
+      },
     },
     secrets: () => [...Object.values(passwords), GATEWAY_SECRET, ...secrets, ...proofs],
     roundTrips: ROUND_TRIPS,

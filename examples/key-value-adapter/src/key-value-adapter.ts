@@ -40,7 +40,8 @@ const emulated = { evidence: "emulated" } as const;
 export const capabilities: Capabilities = {
   identity: { ...emulated, grade: "native", note: "The store verifies the token." },
   rows: { ...emulated, grade: "native", note: "Keys belong to the user of the connection." },
-  writes: { ...emulated, grade: "adapter", note: "SETs wait until the work has succeeded." },
+  writes: { ...emulated, grade: "native", note: "SET writes keys of the user's own." },
+  transactions: { ...emulated, grade: "adapter", note: "SETs wait until the work has succeeded." },
   readOnly: { ...emulated, grade: "adapter", note: "A run that reads sends no SET." },
   deadline: { ...emulated, grade: "adapter", note: "CLIENT KILL stops what still runs." },
   taskScope: { ...emulated, grade: "refused", note: "The store knows no tasks." },

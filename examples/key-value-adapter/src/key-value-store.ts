@@ -23,7 +23,7 @@ export interface KeyValueStore extends AsyncDisposable {
   /** Ends everything, until the returned function is called. The data stays. */
   stop(): Promise<() => Promise<void>>;
   /** The next GET or SET is done, and the connection ends in place of its answer. */
-  loseAnswer(): Promise<void>;
+  loseAnswer(): Promise<() => void>;
 }
 
 interface Connection {
@@ -181,7 +181,12 @@ export async function startStore(issuer: string, users: readonly string[]): Prom
     port,
     adminPort,
     stop,
-    loseAnswer: async () => void (losing = true),
+    async loseAnswer() {
+      losing = true;
+      return () => {
+        losing = false;
+      };
+    },
     async [Symbol.asyncDispose]() {
       await stop();
       admin.close();

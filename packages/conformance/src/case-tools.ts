@@ -37,6 +37,16 @@ export async function turns(count: number): Promise<void> {
   for (let n = 0; n < count; n++) await new Promise(setImmediate);
 }
 
+/** For a check that allows several codes: equal to itself if it is one of them, else a text that names them. */
+export function oneOf(found: string, wanted: readonly string[]): string {
+  return wanted.includes(found) ? found : `one of ${wanted.join(", ")}`;
+}
+
+/** The same for a refusal of any kind: an error that is one of ours. */
+export function refusal(error: unknown): string {
+  return BehalfError.isInstance(error) ? codeOf(error) : "a BehalfError";
+}
+
 export function isSame(a: SubjectRef | null, b: SubjectRef | null): boolean {
   return a?.issuer === b?.issuer && a?.subject === b?.subject;
 }

@@ -145,8 +145,11 @@ export interface Observation {
 export interface Faults {
   /** Makes the backend unreachable, until the returned function is called. */
   down(): Promise<() => Promise<void>>;
-  /** The next request arrives and is worked on; its answer is lost. For a write: that of its commit. */
-  loseAnswer?(): Promise<void>;
+  /**
+   * The next request arrives and is worked on; its answer is lost. For a write: that of its commit. The
+   * returned function takes it back where no request has come.
+   */
+  loseAnswer?(): Promise<() => void>;
 }
 
 /**

@@ -38,5 +38,18 @@ export const HOSTILE_VALUES: readonly (readonly [name: string, value: string])[]
   ["text from right to left", "\u202ealice\u202c"],
   ["invisible characters", "al\u200bi\u200dce\ufeff"],
   ["an emoji of several characters", "\ud83d\udc68\u200d\ud83d\udc69\u200d\ud83d\udc67"],
+  ["a line end", "a\nRESET"],
+  ["a header's end", "a\r\nx-human: bob"],
+  ["a request's end", "a\r\n\r\nGET /admin HTTP/1.1"],
+  ["Unicode's line ends", "a\u2028b\u2029c\u0085d"],
+  ["a tab", "a\tb"],
   ["4,000 characters", "x'".repeat(2_000)],
+];
+
+/** Values that not every backend can hold: they come back as they were sent, or are refused. */
+export const HARD_VALUES: readonly (readonly [name: string, value: string])[] = [
+  ["nothing", ""],
+  ["a NUL in the middle", "alice\0bob"],
+  ["half a character", "a\ud800b"],
+  ["control characters", "a\u0001\u001b[31m\u007fb"],
 ];

@@ -737,7 +737,7 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     hangs: true,
     group: "lifecycle",
     title: "each call leaves the timer of its deadline",
-    core: [core("call-clock.ts", "      clearTimeout(timer);\n", "")],
+    core: [core("call-clock.ts", "      for (const one of timers) clearTimeout(one);\n", "")],
     caughtBy: ["lifecycle.nothing-left"],
   },
   {

@@ -73,6 +73,35 @@ describe("options", () => {
   });
 });
 
+describe("what a call stands on", () => {
+  it.each([
+    ["the human's token", (expiresAtMs: number) => ({ expiresAtMs }), "identity.expired"],
+    ["the task", (expiresAtMs: number) => ({ task: { expiresAtMs } }), "task.scope_exceeded"],
+  ])("ends it when it is over: %s", async (_, endingAt, code) => {
+    const book = ledger({ tasks: "narrowed" });
+    const sample = endingAt(Date.now() + 250);
+    const error = await refused(
+      book.run(sampleDelegation(sample), never, undefined, book.lifecycle),
+    );
+    expect(`${error.code} ${error.reason}`).toBe(`${code} expired`);
+    expect(book.records.at(-1)).toMatchObject({ status: "error", code });
+  });
+
+  it("costs no timer where the deadline comes first", async () => {
+    const book = ledger();
+    const before = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    await book.run(
+      sampleDelegation(),
+      async () => {
+        const now = process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+        expect(now - before).toBe(1);
+      },
+      { deadlineMs: 5_000 },
+      book.lifecycle,
+    );
+  });
+});
+
 describe("a task", () => {
   const task = { id: "task-1" };
 

@@ -145,6 +145,7 @@ export function adapterCalls(options: AdapterCallsOptions): AdapterCalls {
       return await checkedCall(sink, facts, mapError, checkAll, (within, note, callId) => {
         hasBegun = true;
         within.clock.check();
+        endWithProof(within.clock, facts.delegation, backend);
         return work(openCall({ ...within, facts, callId, note, credentials, sink, mapError }));
       });
     } catch (error) {
@@ -238,6 +239,30 @@ function checked(options: AdapterCallsOptions): AdapterCallsOptions {
     throw configuration(backend, '`tasks` must be "refused" or "narrowed"');
   }
   return options;
+}
+
+/** A call that outlives the human's proof, or its task, ends with it. */
+function endWithProof(clock: CallClock, { identity, task }: Delegation, backend: string): void {
+  const now = Date.now();
+  clock.stopIn(
+    identity.expiresAtMs - now,
+    () =>
+      new BehalfError(
+        "identity.expired",
+        `[${backend}] the human's token ended during the call; refresh it and delegate again`,
+        { backend, reason: "expired" },
+      ),
+  );
+  if (task === undefined) return;
+  clock.stopIn(
+    task.expiresAtMs - now,
+    () =>
+      new BehalfError(
+        "task.scope_exceeded",
+        `[${backend}] the task ended during the call; ask for a new one`,
+        { backend, reason: "expired" },
+      ),
+  );
 }
 
 function noTask(backend: string): BehalfError {

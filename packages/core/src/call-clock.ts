@@ -14,6 +14,11 @@ export interface CallClock {
   /** Ends the call with this error. Only the first one counts. */
   readonly stop: (error: BehalfError) => void;
   /**
+   * Ends the call in so many milliseconds, where that comes before its deadline: when what it stands on is
+   * over.
+   */
+  stopIn(ms: number, error: () => BehalfError): void;
+  /**
    * Tells `listener` once, when the call has to end, or at once where it has to already. What it throws is
    * dropped: the others are told all the same.
    *
@@ -66,6 +71,7 @@ export function callClock(
       ),
     );
   }, deadlineMs);
+  const timers = [timer];
   const onOuter = () => {
     stop(new BehalfError("cancelled", `[${backend}] the caller cancelled the call`));
   };
@@ -95,6 +101,10 @@ export function callClock(
       return Math.max(1, Math.floor(left - Math.min(SERVER_LEAD_MS, left / 10)));
     },
     stop,
+    stopIn(ms, error) {
+      // Most proofs outlive their calls by far, and cost no timer.
+      if (performance.now() + ms < endsAt) timers.push(setTimeout(() => stop(error()), ms));
+    },
     onStop(listener) {
       if (stopped) {
         tell(listener, stopped);
@@ -109,7 +119,7 @@ export function callClock(
       if (stopped) throw stopped;
     },
     [Symbol.dispose]() {
-      clearTimeout(timer);
+      for (const one of timers) clearTimeout(one);
       outer?.removeEventListener("abort", onOuter);
     },
   };

@@ -33,15 +33,20 @@ export async function callCredential(
   if (typeof expiresAtMs !== "number" || Number.isNaN(expiresAtMs)) {
     throw noCredential(credential, backend);
   }
+  clock.stopIn(expiresAtMs - Date.now(), () => expired(backend));
   return credential;
 }
 
 /** @throws BehalfError `identity.expired` (reason `credential`) */
 export function assertFresh(credential: Credential, backend: string): Credential {
   if (credential.expiresAtMs > Date.now()) return credential;
-  throw new BehalfError(
+  throw expired(backend);
+}
+
+function expired(backend: string): BehalfError {
+  return new BehalfError(
     "identity.expired",
-    `[${backend}] the credential for this backend has expired, so it was not sent; the credential source must hand out a fresh one`,
+    `[${backend}] the credential for this backend has expired, so it is not used; the credential source must hand out a fresh one`,
     { backend, reason: "credential" },
   );
 }

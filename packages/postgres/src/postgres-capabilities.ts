@@ -37,6 +37,11 @@ export const postgresCapabilities: Capabilities = Object.freeze({
     evidence: "independent engine",
     note: "Agents' texts write inside a function of the write role, as what can stand in WITH: no DDL, no EXPLAIN.",
   },
+  transactions: {
+    grade: "native",
+    evidence: "independent engine",
+    note: "One transaction for each call: what it changes is made when it succeeds, or not at all.",
+  },
   trustedStatements: {
     grade: "native",
     evidence: "independent engine",

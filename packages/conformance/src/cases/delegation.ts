@@ -108,7 +108,7 @@ export const delegationCases: readonly ConformanceCase[] = [
     group: "delegation",
     title: "a credential of another human is noticed, and that human's data is shown to nobody",
     capability: "identity",
-    async run({ open, delegate, observe, same, alice, bob }) {
+    async run({ until, open, delegate, observe, same, alice, bob }) {
       const opened = await open();
       const bobs = await delegate(bob);
       opened.credentials.answer((_, real) => real.credential(bobs));
@@ -122,6 +122,8 @@ export const delegationCases: readonly ConformanceCase[] = [
       same("how the call ends", codeOf(error), "backend.identity_mismatch");
       same("what is shown", shown, []);
       same("what the backend let through", readsBetween(before, await observe()), []);
+      await until("the backend works on nothing", async () => (await observe()).running === 0);
+      same("what is left on idle sessions", (await observe()).left, []);
     },
   },
   {

@@ -1,9 +1,9 @@
 import { BehalfError, type Credential, type Delegation, newCallId, Secret } from "@behalf/core";
 
-import { codeOf, errorOf, look, needed, readsBetween } from "../case-tools.ts";
+import { codeOf, errorOf, look, needed, readsBetween, refusal } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase } from "../conformance-case.ts";
 import type { FullProbe } from "../full-probe.ts";
-import type { Human } from "../harness.ts";
+import type { Human, Observation } from "../harness.ts";
 
 /** Delegations that are none. Typed as what they pretend to be: JavaScript callers send them. */
 const NOT_DELEGATIONS: readonly {
@@ -168,7 +168,7 @@ export const failClosedCases: readonly ConformanceCase[] = [
             shown = await look(probe);
           }),
         );
-        same("whether it is refused", BehalfError.isInstance(error), true);
+        same("how it is refused", codeOf(error), refusal(error));
         same("what is shown", shown, []);
         same("what the backend let through", readsBetween(before, await observe()), []);
       }
@@ -323,8 +323,41 @@ export const failClosedCases: readonly ConformanceCase[] = [
         }),
       );
       same("what is shown after the end", shown, []);
-      same("whether it is refused", BehalfError.isInstance(error), true);
+      same("how it is refused", codeOf(error), refusal(error));
       same("what the backend let through", readsBetween(before, await observe()), []);
+    },
+  },
+  {
+    id: "fail-closed.ended-in-the-middle",
+    group: "fail closed",
+    title: "a call whose proof ends in the middle is let through to nothing more",
+    capability: "identity",
+    ways: "callbacks",
+    skipped: ({ briefly }) => (briefly === undefined ? "the harness has no `briefly`" : null),
+    async run({ until, harness, open, observe, same, alice }) {
+      const opened = await open();
+      const delegation = needed(await harness.briefly?.(alice), "briefly");
+      let before: Observation | undefined;
+      let later: readonly string[] | null = null;
+      const error = await errorOf(
+        opened.act(delegation, async (probe) => {
+          same("what is shown before the end", await look(probe), [alice.owner]);
+          await until(
+            "the proof has ended",
+            () => Date.now() > delegation.identity.expiresAtMs + 100,
+          );
+          before = await observe();
+          later = await look(probe);
+        }),
+      );
+      same("how it is refused", codeOf(error), refusal(error));
+      await until("the callback has gone on", () => before !== undefined);
+      same("what is shown after the end", later, null);
+      same(
+        "what the backend let through",
+        readsBetween(needed(before, "before"), await observe()),
+        [],
+      );
     },
   },
   {
@@ -350,7 +383,7 @@ export const failClosedCases: readonly ConformanceCase[] = [
         }),
       );
       same("what is shown", shown, []);
-      same("whether it is refused", BehalfError.isInstance(error), true);
+      same("how it is refused", codeOf(error), refusal(error));
       same("what the backend let through", readsBetween(before, await observe()), []);
     },
   },

@@ -1,6 +1,9 @@
-import { errorOf, look, ownReads, readsBetween, recordsOf } from "../case-tools.ts";
+import { errorOf, look, ownReads, readsBetween, recordsOf, codeOf, oneOf } from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
-import { HOSTILE_VALUES } from "../hostile-values.ts";
+import { HARD_VALUES, HOSTILE_VALUES } from "../hostile-values.ts";
+
+/** How a value is refused that cannot be held. */
+const CODES = ["statement.refused", "backend.failed", "backend.denied", "configuration"];
 
 export const injectionCases: readonly ConformanceCase[] = [
   {
@@ -20,6 +23,30 @@ export const injectionCases: readonly ConformanceCase[] = [
       same("what is shown afterwards", await opened.act(await delegate(alice), look), [
         alice.owner,
       ]);
+    },
+  },
+  {
+    id: "injection.hard-values",
+    group: "injection",
+    title: "values that not every backend can hold come back as they were sent, or are refused",
+    capability: null,
+    needs: ["echo"],
+    async run({ open, delegate, same, alice, bob }) {
+      const opened = await open({ connections: 1 });
+      for (const [name, value] of HARD_VALUES) {
+        const delegation = await delegate(alice);
+        let found: unknown;
+        const error = await errorOf(async () => {
+          found = await opened.act(delegation, (probe) => probe.echo(value));
+        });
+        if (error === null) same(name, found, value);
+        else same(`how ${name} is refused`, codeOf(error), oneOf(codeOf(error), CODES));
+        same(
+          `what the next human is shown after ${name}`,
+          await opened.act(await delegate(bob), look),
+          [bob.owner],
+        );
+      }
     },
   },
   {

@@ -1,6 +1,6 @@
 import { BehalfError, type Delegation, type Task } from "@behalf/core";
 
-import { codeOf, errorOf, look, needed, readsBetween, tripsOf } from "../case-tools.ts";
+import { codeOf, errorOf, look, needed, readsBetween, tripsOf, refusal } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase, Opened } from "../conformance-case.ts";
 import type { HarnessFacts } from "../bound-harness.ts";
 import { distinct } from "../case-tools.ts";
@@ -158,7 +158,7 @@ export const taskScopeCases: readonly ConformanceCase[] = [
           access: "write",
         }),
       );
-      same("whether it is refused", BehalfError.isInstance(error), true);
+      same("how it is refused", codeOf(error), refusal(error));
       same(
         "what is changed",
         (await observe()).writes.filter((one) => one.mark === mark),

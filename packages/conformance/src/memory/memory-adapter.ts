@@ -41,6 +41,11 @@ export const memoryCapabilities: Capabilities = Object.freeze({
     evidence: "emulated",
     note: "Calls that read run in a read transaction.",
   },
+  transactions: {
+    grade: "native",
+    evidence: "emulated",
+    note: "What a call changes is made when it is committed, or not at all.",
+  },
   writes: { grade: "native", evidence: "emulated", note: "One transaction for each call." },
   deadline: {
     grade: "native",

@@ -38,8 +38,8 @@ export interface MemoryBackend {
   tickets(): readonly string[];
   /** Refuses connections and cuts those that are there, until the returned function is called. */
   down(): () => void;
-  /** Works on the next request, and cuts its connection in place of an answer. */
-  loseAnswer(): void;
+  /** Works on the next request, and cuts its connection in place of an answer, unless it is taken back. */
+  loseAnswer(): () => void;
 }
 
 export function memoryBackend(issuer: MemoryIssuer, humans: readonly SubjectRef[]): MemoryBackend {
@@ -133,6 +133,9 @@ export function memoryBackend(issuer: MemoryIssuer, humans: readonly SubjectRef[
     },
     loseAnswer() {
       losesAnswer = true;
+      return () => {
+        losesAnswer = false;
+      };
     },
   };
 }
