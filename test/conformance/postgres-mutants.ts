@@ -358,7 +358,7 @@ export const POSTGRES_MUTANTS: readonly PostgresMutant[] = [
         to: "        return work(connection, human);\n      };\n      return login.connections.use(loan, use).catch(() => login.connections.use(loan, use));",
       },
     ],
-    caughtBy: [{ case: "errors.lost-answer", way: TEXT, says: "it is an error of ours" }],
+    caughtBy: [{ case: "errors.lost-answer", way: TEXT, says: "how it ends" }],
   },
   {
     id: "lost-commit-without-effect",
@@ -399,7 +399,7 @@ export const POSTGRES_MUTANTS: readonly PostgresMutant[] = [
     ],
     caughtBy: [
       { case: "task-scope.narrow", way: TEXT, says: "what is shown beyond the task" },
-      { case: "task-scope.reading-only", way: STATEMENT, says: "whether it is refused" },
+      { case: "task-scope.reading-only", way: STATEMENT, says: "how it is refused" },
     ],
   },
   {

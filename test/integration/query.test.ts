@@ -163,6 +163,7 @@ describe("query", () => {
     ["", "statement.refused"],
     ["  \n", "statement.refused"],
     ["select '\0'", "statement.refused"],
+    ["select 'a\ud800b'", "statement.refused"],
     ["selec 1", "statement.refused"],
     ["x".repeat(1_048_577), "statement.refused"],
   ])("refuses %j", async (text, code) => {

@@ -267,7 +267,7 @@ describe("values", () => {
     const shop = world.adapter();
     const nothing = trustedStatement("select $1::text", [undefined as never]);
     expect((await shop.query(await world.delegate("alice"), nothing)).rows).toEqual([[null]]);
-    for (const value of [Symbol("x"), () => 1, {}, new Date(Number.NaN), "a\0b"]) {
+    for (const value of [Symbol("x"), () => 1, {}, new Date(Number.NaN), "a\0b", "a\ud800b"]) {
       const call = shop.query(
         await world.delegate("alice"),
         trustedStatement("select $1::text", [value as never]),

@@ -43,7 +43,7 @@ it("ends with the report that the page shows", async () => {
   const [, shown = ""] = /```text\n(.*?)```/s.exec(page) ?? [];
   const calls = /^concurrency.interleaved: .*$/m;
   expect(`${report}\n`.replace(calls, "")).toBe(shown.replace(calls, ""));
-});
+}, 120_000);
 
 it("says how many lines there are", async () => {
   const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");

@@ -112,7 +112,7 @@ describe("a runner", () => {
     expect(stdout).toMatch(/# pass 2\d\d/);
     expect(stdout).toMatch(/# fail 0/);
     expect(stdout).toMatch(/# skipped 10/);
-  });
+  }, 120_000);
 });
 
 it("refuses a harness in which two ways have one name", () => {

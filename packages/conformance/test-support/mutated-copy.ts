@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -98,9 +98,23 @@ async function useCore(target: URL, core: URL): Promise<void> {
   }
 }
 
-/** What runs that were killed left behind. */
+/** What runs that were killed left behind. Copies of runs that go on beside this one stay. */
 export async function removeMutatedCopies(): Promise<void> {
   for (const name of await readdir(packages)) {
-    await rm(new URL(`${name}/.mutants`, packages), { recursive: true, force: true });
+    const folder = new URL(`${name}/.mutants/`, packages);
+    for (const copy of await readdir(folder).catch(() => [])) {
+      if (isRunning(Number.parseInt(copy, 10))) continue;
+      await rm(new URL(`${copy}/`, folder), { recursive: true, force: true });
+    }
+    // Not where another run has something in it.
+    await rmdir(folder).catch(() => {});
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }

@@ -42,7 +42,9 @@ export interface AdapterCalls {
   /**
    * The general form, for adapters with limits and actions of their own: `work` runs between the call's two
    * records and within its deadline, but has to end by itself when its clock stops. What `check` throws
-   * leaves a denied decision, and nothing is sent.
+   * leaves a denied decision, and nothing is sent. Whether a write was sent before it failed, only `work`
+   * knows: a BehalfError that does not say `unknown`, the clock's own among them, says that nothing was
+   * changed.
    *
    * @throws BehalfError what `check` and `work` throw, mapped; `records.unavailable`; `closed`;
    *   `configuration` (reason `access` or `signal`); `task.scope_exceeded` (reason `task_unsupported`) where
@@ -75,7 +77,7 @@ export interface AdapterCalls {
   invalidate(subject: SubjectRef): Promise<void>;
   /**
    * Refuses further calls with `closed`, each with a denied record, and waits for those that run. Safe to
-   * call twice.
+   * call twice; inside a call it would wait for that call.
    */
   close(): Promise<void>;
 }

@@ -31,7 +31,9 @@ export function boundedSink(
       return orStopped(written, callsClock).catch((error: unknown) => {
         const { stopped } = callsClock;
         if (record.decision === "allow" && stopped !== undefined && error === stopped) {
-          leave(written.then(() => records.write(outcomeOfNone(record, stopped))));
+          const late = written.then(() => records.write(outcomeOfNone(record, stopped)));
+          // A sink that never answers must not be remembered for each call.
+          leave(inTime(late));
         }
         throw error;
       });
@@ -48,7 +50,7 @@ function outcomeOfNone({ id, time }: DecisionRecord, { code }: BehalfError): Out
     kind: "outcome",
     id,
     time: now.toISOString(),
-    durationMs: now.getTime() - Date.parse(time),
+    durationMs: Math.max(0, now.getTime() - Date.parse(time)),
     status: "error",
     code,
     effect: "none",

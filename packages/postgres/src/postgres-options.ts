@@ -121,6 +121,7 @@ function checkText(input: string): void {
     throw refused(`the statement is longer than ${MAX_STATEMENT_LENGTH} characters`);
   }
   if (input.includes("\0")) throw refused("the statement holds a NUL character");
+  if (!input.isWellFormed()) throw refused("the statement holds half of a surrogate pair");
 }
 
 function noInput(input: unknown): BehalfError {

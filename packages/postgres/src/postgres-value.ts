@@ -11,6 +11,8 @@ export function valueText(value: SqlValue, position: number): string | null {
   switch (typeof value) {
     case "string":
       if (value.includes("\0")) throw unfit(position, "a string with a NUL character");
+      // As UTF-8 it would arrive as U+FFFD: another value, and the same one for many.
+      if (!value.isWellFormed()) throw unfit(position, "a string with half of a surrogate pair");
       return value;
     case "number":
     case "bigint":

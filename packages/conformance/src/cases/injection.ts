@@ -1,4 +1,13 @@
-import { errorOf, look, ownReads, readsBetween, recordsOf, codeOf, oneOf } from "../case-tools.ts";
+import {
+  codeOf,
+  errorOf,
+  look,
+  oneOf,
+  ownReads,
+  readsBetween,
+  recordsOf,
+  tripsOf,
+} from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
 import { HARD_VALUES, HOSTILE_VALUES } from "../hostile-values.ts";
 
@@ -12,13 +21,19 @@ export const injectionCases: readonly ConformanceCase[] = [
     title: `${HOSTILE_VALUES.length} hostile values come back as they were sent`,
     capability: null,
     needs: ["echo"],
-    async run({ open, delegate, observe, same, alice }) {
+    async run(context) {
+      const { open, delegate, observe, same, alice } = context;
       const opened = await open();
       const before = await observe();
       for (const [name, value] of HOSTILE_VALUES) {
         const found = await opened.act(await delegate(alice), (probe) => probe.echo(value));
         same(name, found, value);
       }
+      // Else a probe that gives back what it got would show nothing.
+      const { trips } = await opened.act(await delegate(alice), (probe) =>
+        tripsOf(context, () => probe.echo("a value")),
+      );
+      same("whether a value is sent", trips.backend > 0, true);
       same("what the backend let through", readsBetween(before, await observe()), []);
       same("what is shown afterwards", await opened.act(await delegate(alice), look), [
         alice.owner,

@@ -1,10 +1,12 @@
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { MEMORY_MUTANTS, type Mutant } from "../../test-support/memory-mutants.ts";
 import { mutatedCopy, removeMutatedCopies } from "../../test-support/mutated-copy.ts";
 import { GROUPS, type Report, runConformance } from "../index.ts";
 import type { memoryHarness } from "./memory-harness.ts";
 
+// Before, too: a run that was killed could not.
+beforeAll(removeMutatedCopies);
 afterAll(removeMutatedCopies);
 
 /** Runs these cases on the reference adapter with something wrong in it. */

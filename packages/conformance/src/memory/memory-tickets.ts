@@ -10,6 +10,9 @@ export interface MemoryTickets {
   delete(subject: SubjectRef): void;
 }
 
+/** Most tickets that are kept: without an end of it, humans who never call again would fill the memory. */
+const MOST = 10_000;
+
 interface Kept {
   readonly ticket: string;
   readonly subject: SubjectRef;
@@ -31,6 +34,8 @@ export function memoryTickets(): MemoryTickets {
         identity.expiresAtMs,
         task?.expiresAtMs ?? Infinity,
       );
+      const [oldest] = kept.keys();
+      if (oldest !== undefined && kept.size >= MOST) kept.delete(oldest);
       kept.set(keyOf(delegation), { ticket, subject: { issuer, subject }, usableUntilMs });
     },
     delete({ issuer, subject }) {
