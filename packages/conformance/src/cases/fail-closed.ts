@@ -206,13 +206,13 @@ export const failClosedCases: readonly ConformanceCase[] = [
     capability: null,
     async run(context) {
       const good = await context.delegate(context.alice);
-      const refusal = new BehalfError("identity.exchange_refused", "the issuer says no", {
+      const said = new BehalfError("identity.exchange_refused", "the issuer says no", {
         reason: "invalid_target",
       });
       await unsent(
         context,
         async (opened) => {
-          opened.credentials.answer(() => Promise.reject(refusal));
+          opened.credentials.answer(() => Promise.reject(said));
           return opened.act(good, look);
         },
         "identity.exchange_refused",
