@@ -314,6 +314,42 @@ export const MEMORY_MUTANTS: readonly Mutant[] = [
     caughtBy: ["isolation.refused-opening"],
   },
   {
+    id: "place-kept-by-who-gave-up",
+    hangs: true,
+    group: "isolation",
+    title: "a call that gave up while it waited for a connection stays in the line, and is served",
+    changes: [pool("      else waiting.splice(index, 1);\n", "")],
+    caughtBy: ["isolation.gives-up-its-place"],
+  },
+  {
+    id: "proof-ends-unnoticed",
+    group: "fail closed",
+    title: "a call goes on when the human's token ends in the middle",
+    // Each of the three would notice.
+    core: [
+      core("recorded-call.ts", "    assertDelegation(call.delegation);\n", ""),
+      core("adapter-calls.ts", "endWithProof(within.clock, facts.delegation, backend);", ""),
+      core(
+        "call-credential.ts",
+        "clock.stopIn(expiresAtMs - Date.now(), () => expired(backend));",
+        "",
+      ),
+    ],
+    caughtBy: ["fail-closed.ended-in-the-middle"],
+  },
+  {
+    id: "nul-taken-out",
+    group: "injection",
+    title: "a character that a library dislikes is left out of values",
+    changes: [
+      pool(
+        "connection.send(JSON.stringify(requests))",
+        'connection.send(JSON.stringify(requests).replaceAll("\\\\u0000", ""))',
+      ),
+    ],
+    caughtBy: ["injection.hard-values"],
+  },
+  {
     id: "shared-client-header",
     group: "concurrency",
     title: "the human's credential waits on something that all calls share",
