@@ -11,7 +11,9 @@ export type Answer<T> =
 
 /** What of Cedar this package uses. Nothing else here parses or validates Cedar. */
 export interface CedarEngine {
-  readonly schema: (text: string) => Answer<SchemaJson<string>>;
+  readonly schema: (
+    text: string,
+  ) => Answer<{ readonly json: SchemaJson<string>; readonly warnings: readonly DetailedError[] }>;
   /** The source of each policy and each template, in the order in which they stand in the text. */
   readonly split: (
     text: string,
@@ -34,7 +36,9 @@ export async function cedarEngine(): Promise<CedarEngine> {
     schema: (text) =>
       guarded(() => {
         const answer = cedar.schemaToJsonWithResolvedTypes(text);
-        return answer.type === "failure" ? failed(answer.errors) : done(answer.json);
+        return answer.type === "failure"
+          ? failed(answer.errors)
+          : done({ json: answer.json, warnings: answer.warnings });
       }),
     split: (text) =>
       guarded(() => {

@@ -13,7 +13,7 @@ export interface Field {
   readonly isOptional: boolean;
 }
 
-/** The way to a claim: the names from the token's claims downwards. */
+/** The way to a claim: the names from the token's claims downwards. Names only: a number is no place in a list. */
 export type ClaimPath = readonly string[];
 
 /** A table and two of its columns. */

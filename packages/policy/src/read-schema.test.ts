@@ -78,6 +78,16 @@ describe("the mapping", () => {
   });
 });
 
+it("takes a type that is named twice once", async () => {
+  const twice = NOTES_SCHEMA.replace(
+    "principal: User, resource: Note",
+    "principal: [User, User], resource: [Note, Note]",
+  );
+  expect(
+    (await mapping(twice)).actions.map((action) => [action.principalTypes, action.resourceTypes]),
+  ).toEqual(Array.from({ length: 4 }, () => [["User"], ["Note"]]));
+});
+
 describe("refused, with what was meant", () => {
   const note = async (change: (schema: string) => string) =>
     (await problemsOf(change(NOTES_SCHEMA))).map(
@@ -159,6 +169,26 @@ describe("refused, with what was meant", () => {
       "tags",
       (s) => s.replace("size?: Long }", "size?: Long } tags String"),
       "3 Note mapping: Note has tags, which no column carries | declare each of them as an optional attribute",
+    ],
+    [
+      "an attribute that is declared twice, of which Cedar takes the last",
+      (s) =>
+        s.replace("owner: User", '@column("owner") owner: User, @column("editor") "owner"?: User'),
+      '3 "owner" mapping: owner is declared a second time, and Cedar would take this one in silence | take one of them away',
+    ],
+    [
+      "the same in a record",
+      (s) =>
+        s.replace(
+          "size?: Long",
+          "at?: { size?: Long, from: { size: Long }, size: Bool }, size?: Long",
+        ),
+      "3 size mapping: size is declared a second time, and Cedar would take this one in silence | take one of them away",
+    ],
+    [
+      "a name of Cedar's own",
+      (s) => `${s}entity Bool;`,
+      "5 Bool warning: The name `Bool` shadows a builtin Cedar name. You'll have to refer to the builtin as `__cedar::Bool`.",
     ],
     [
       "a verb that is none",

@@ -1,4 +1,4 @@
-import type { SchemaJson } from "@cedar-policy/cedar-wasm/nodejs";
+import type { DetailedError, SchemaJson } from "@cedar-policy/cedar-wasm/nodejs";
 
 import { claimPath, columnName, misplaced, relationName, tableName } from "./annotations.ts";
 import type { CedarEngine } from "./cedar-engine.ts";
@@ -56,28 +56,50 @@ export function readSchema(
 ): { readonly schema: PolicySchema | undefined; readonly problems: readonly PolicyProblem[] } {
   const answer = engine.schema(source.text);
   if (!answer.ok) {
-    const problems = answer.errors.map(({ message, help, sourceLocations }) => {
-      const { start = 0, end = 0, label } = sourceLocations?.[0] ?? {};
-      return problemAt(
-        source,
-        { start: indexOfByte(source.text, start), end: indexOfByte(source.text, end) },
-        {
-          code: "schema",
-          message: message.replace(/^error parsing schema: /, ""),
-          help: help ?? label ?? undefined,
-        },
-      );
-    });
-    return { schema: undefined, problems };
+    return {
+      schema: undefined,
+      problems: answer.errors.map((error) => schemaProblem(source, error, "schema")),
+    };
   }
-  const problems: PolicyProblem[] = [];
+  const { json, warnings } = answer.value;
+  const problems = warnings.map((warning) => schemaProblem(source, warning, "warning"));
   const places = schemaPlaces(source.text);
+  for (const { name, start, end } of places.repeated) {
+    problems.push(
+      problemAt(
+        source,
+        { start, end },
+        {
+          code: "mapping",
+          message: `${name} is declared a second time, and Cedar would take this one in silence`,
+          help: "take one of them away",
+        },
+      ),
+    );
+  }
   const report: Report = ({ declared, attribute, annotation }, message, help) => {
     const place = places.of(lastName(declared), attribute, annotation);
     problems.push(problemAt(source, place, { code: "mapping", message, help }));
   };
-  const schema = readMapping(answer.value, report);
+  const schema = readMapping(json, report);
   return { schema: problems.length === 0 ? schema : undefined, problems };
+}
+
+function schemaProblem(
+  source: SourceText,
+  { message, help, sourceLocations }: DetailedError,
+  code: "schema" | "warning",
+): PolicyProblem {
+  const { start = 0, end = 0, label } = sourceLocations?.[0] ?? {};
+  return problemAt(
+    source,
+    { start: indexOfByte(source.text, start), end: indexOfByte(source.text, end) },
+    {
+      code,
+      message: message.replace(/^error parsing schema: /, ""),
+      help: help ?? label ?? undefined,
+    },
+  );
 }
 
 const lastName = (name: string) => name.slice(name.lastIndexOf(":") + 1);
@@ -116,8 +138,9 @@ function readMapping(json: SchemaJson<string>, report: Report): PolicySchema {
         id,
         verb,
         isIn: groups(name),
-        principalTypes,
-        resourceTypes,
+        // Cedar lets a type be named twice.
+        principalTypes: [...new Set(principalTypes)],
+        resourceTypes: [...new Set(resourceTypes)],
         context: readContext(id, record?.attributes ?? {}, resolve, report),
       });
     }

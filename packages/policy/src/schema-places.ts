@@ -11,6 +11,8 @@ export interface Place {
  */
 export interface SchemaPlaces {
   readonly of: (declared: string, attribute?: string, annotation?: string) => Place;
+  /** Attributes that a record declares again: Cedar takes the last one in silence. */
+  readonly repeated: readonly (Place & { readonly name: string })[];
 }
 
 interface Declared extends Place {
@@ -24,6 +26,8 @@ export function schemaPlaces(text: string): SchemaPlaces {
   const tokens = cedarTokens(text);
   let annotations = new Map<string, Place>();
   let current: readonly string[] = [];
+  const records: Set<string>[] = [];
+  const repeated: (Place & { readonly name: string })[] = [];
   const name = (token: CedarToken) => (token.kind === "string" ? unquoted(token.text) : token.text);
   const add = (token: CedarToken, declared: string, attribute?: string) => {
     const { start, end } = token;
@@ -39,9 +43,16 @@ export function schemaPlaces(text: string): SchemaPlaces {
       i += closed === undefined ? 1 : 4;
       continue;
     }
+    if (token.text === "{") records.push(new Set());
+    if (token.text === "}") records.pop();
     const isName = token.kind === "name" || token.kind === "string";
     if (isName && (next?.text === ":" || (next?.text === "?" && tokens[i + 2]?.text === ":"))) {
-      for (const declared of current) add(token, declared, name(token));
+      const attribute = name(token);
+      for (const declared of current) add(token, declared, attribute);
+      if (records.at(-1)?.has(attribute)) {
+        repeated.push({ name: attribute, start: token.start, end: token.end });
+      }
+      records.at(-1)?.add(attribute);
       annotations = new Map();
       continue;
     }
@@ -62,6 +73,7 @@ export function schemaPlaces(text: string): SchemaPlaces {
     }
   }
   return {
+    repeated,
     of(declared, attribute, annotation) {
       const fitting = found.filter((item) => item.attribute === attribute);
       // An action's context may be a type of its own, whose name is not known here.
