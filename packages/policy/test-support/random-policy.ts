@@ -281,7 +281,7 @@ const expressions = (maxDepth: number) =>
   });
 
 /** A condition behind the `has` of every optional attribute that it reads: what the validator accepts. */
-function guarded(condition: string): string {
+export function guarded(condition: string): string {
   const reads = new Set(condition.match(/\b(?:resource|principal|context)(?:\.[a-z]+)+\b(?!\()/g));
   return [...[...reads].map((read) => read.replace(".", " has ")), condition].join(" && ");
 }
