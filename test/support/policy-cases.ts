@@ -56,6 +56,8 @@ export const HUMANS: readonly Human[] = [
   { name: "heidi", claims: { org_id: "globex", mission: { id: "t3" } }, teams: ["auditors"] },
   { name: "ivan", claims: { org_id: "globex", mission: { folder: "a" } } },
   { name: "ken", claims: { org_id: "acme", spend_limit: "5" } },
+  // A list in a list is no set of strings, whatever its text is.
+  { name: "leo", claims: { topics: [["red"]], ...agent } },
   { name: "judy", claims: { org_id: "", spend_limit: 0.5, mission: { id: "t4", folder: 3 } } },
 ];
 
@@ -144,6 +146,7 @@ export const TABLES: Readonly<Record<string, Table>> = {
       ["100%_*x:", []],
       [" 100%_*:", []],
       ["100%_*", ["red"]],
+      [null, ['["red"]']],
     ].map(([title, labels], i) => ({ id: i + 1, title, labels })),
     attributes: ({ title, labels }) => ({
       title: (title ?? undefined) as CedarValue | undefined,
