@@ -1,3 +1,4 @@
+import { emitPostgresRead, lowerPolicies, parsePolicies } from "@behalf/policy";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -320,6 +321,47 @@ describe("the rules of docs/policy-by-hand.md", () => {
     expect(
       rows.map(({ problem }) => / may (\w+ \S+),/.exec(problem)?.[1] ?? problem).toSorted(),
     ).toEqual(all.filter((verb) => !permitted.includes(verb)).toSorted());
+  });
+});
+
+describe("what emitPostgresRead makes of the same Cedar", () => {
+  it("shows the same rows", async () => {
+    const parsed = await parsePolicies({
+      schema: { file: "schema", text: schema.cedar },
+      policies: rules.map(({ title, cedar: text }) => ({ file: title, text })),
+    });
+    const { rows: types } = await world.admin.query<{ table: string; name: string; type: string }>(
+      `select 'public.' || c.relname as table, a.attname as name, format_type(a.atttypid, a.atttypmod) as type
+       from pg_attribute a join pg_class c on c.oid = a.attrelid
+       where c.relname = any ($1) and a.attnum > 0`,
+      [Object.keys(TABLES)],
+    );
+    const columns: Record<string, Record<string, string>> = {};
+    for (const { table, name, type } of types) (columns[table] ??= {})[name] = type;
+    const emitted = emitPostgresRead({
+      schema: parsed.schema,
+      rules: lowerPolicies(parsed).rules,
+      columns,
+    });
+    const { rows: byHand } = await world.admin.query<{ drop: string; table: string }>(
+      `select format('drop policy %I on %s', polname, polrelid::regclass) as drop, polrelid::regclass::text as table
+       from pg_policy where polcmd = 'r' and polname like 'cedar%' order by 1`,
+    );
+    await world.admin.query(`${byHand.map(({ drop }) => drop).join(";")}; ${emitted}`);
+    try {
+      for (const table of Object.keys(TABLES)) {
+        expect((await compare(table)).differences, table).toEqual([]);
+      }
+    } finally {
+      const { rows: again } = await world.admin.query<{ drop: string }>(
+        `select format('drop policy %I on %s', polname, polrelid::regclass) as drop
+         from pg_policy where polcmd = 'r' and polname like 'cedar%'`,
+      );
+      await world.admin.query(
+        `${again.map(({ drop }) => drop).join(";")};
+         ${rules.flatMap(({ sql }) => sql.match(/create policy \w+_read .*?;\n/gs) ?? []).join("")}`,
+      );
+    }
   });
 });
 

@@ -1,6 +1,9 @@
+export { emitPostgresRead } from "./emit-postgres-read.ts";
 export { lowerPolicies } from "./lower-policies.ts";
 export { parsePolicies } from "./parse-policies.ts";
 export { PolicyError } from "./problems.ts";
+export type { ColumnTypes } from "./emit-postgres-condition.ts";
+export type { EmitPostgresOptions } from "./emit-postgres-read.ts";
 export type {
   ClaimValue,
   ColumnValue,
