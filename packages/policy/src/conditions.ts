@@ -68,7 +68,8 @@ export function provided(value: boolean, ...values: readonly Value[]): Condition
   return { kind: "constant", value, provided: values.filter(mayFail) };
 }
 
-function mayFail(value: Value): boolean {
+/** Whether Cedar's evaluation of the value may fail. */
+export function mayFail(value: Value): boolean {
   switch (value.kind) {
     case "literal":
     case "human":

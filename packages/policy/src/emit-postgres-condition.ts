@@ -1,3 +1,4 @@
+import { mayFail } from "./conditions.ts";
 import type { Condition, Value } from "./intermediate.ts";
 import type { EntityMapping, ValueType } from "./policy-schema.ts";
 import { claimSql } from "./postgres-claim.ts";
@@ -160,7 +161,7 @@ function canFail(condition: Condition): boolean {
     case "any":
       return canFail(condition.left) || canFail(condition.right);
     case "isIn":
-      return condition.groups.kind !== "literal" || condition.entity.kind === "column";
+      return mayFail(condition.entity) || mayFail(condition.groups);
     default:
       return true;
   }

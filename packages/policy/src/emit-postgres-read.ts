@@ -80,10 +80,15 @@ export function emitPostgresRead({ schema, rules, columns }: EmitPostgresOptions
 }
 
 function guard({ human }: EntityMapping, table: string): string {
-  const allows = `behalf.allows(${quotedText(table)}::regclass, 'read', current_user)`;
-  return human?.issuer === undefined
-    ? `(select ${allows})`
-    : `(select ${allows} and behalf.claim('iss') = ${quotedText(human.issuer)})`;
+  const parts = [`behalf.allows(${quotedText(table)}::regclass, 'read', current_user)`];
+  if (human?.issuer !== undefined) {
+    parts.push(`behalf.claim('iss') = ${quotedText(human.issuer)}`);
+  }
+  // The kit starts no call without sub. Who lacks another claim is nobody: `unless` would let them pass.
+  if (human !== undefined && human.claim.join("/") !== "sub") {
+    parts.push(`${claimSql(human.claim, { kind: "string" }, [])} is not null`);
+  }
+  return `(select ${parts.join(" and ")})`;
 }
 
 const DEFINER = `language sql stable security definer parallel restricted\nset search_path = pg_catalog, pg_temp`;

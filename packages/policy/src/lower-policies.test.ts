@@ -38,6 +38,27 @@ it("lowers the five rules of docs/policy-by-hand.md to this", async () => {
   expect(JSON.stringify(rules)).not.toMatch(/\b(?:select|null|array\[|behalf\.)/i);
 });
 
+it("emits a guard that asks for the human's id where the kit does not", async () => {
+  const emitted = async (claim: string) => {
+    const parsed = await parsePolicies({
+      schema: { file: "schema", text: SCHEMA.replace('@claim("sub")', claim) },
+      policies: [{ file: "p", text: '@id("p") permit (principal, action, resource is Folder);' }],
+    });
+    return emitPostgresRead({
+      schema: parsed.schema,
+      rules: lowerPolicies(parsed).rules,
+      columns: {},
+    })
+      .split("\n")
+      .at(-2);
+  };
+  const allows = `behalf.allows('"public"."folders"'::regclass, 'read', current_user)`;
+  expect(await emitted('@claim("sub")')).toBe(`  using ((select ${allows})`);
+  expect(await emitted('@claim("/user/id")')).toMatch(
+    /'read', current_user\) and \(select case jsonb_typeof\(c -> 'user' -> 'id'\) when 'string'.* is not null\)$/,
+  );
+});
+
 it("emits nothing where one rule needs a column that is not emitted yet, and says which", async () => {
   const parsed = await parsePolicies({
     schema: { file: "schema", text: SCHEMA },

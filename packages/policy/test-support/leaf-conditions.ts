@@ -92,6 +92,8 @@ export const LEAF_CONDITIONS: readonly string[] = [
   "resource in principal.groups",
   'resource.team in Team::"t2"',
   "resource.team in principal.groups",
+  'principal.home in Team::"t2"',
+  '(if resource.open then principal.home else resource.team) in Team::"t2"',
   'Team::"t0" in resource.team',
   'resource is Doc in Team::"t2"',
   'principal is User in Team::"t2"',
