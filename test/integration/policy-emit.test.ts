@@ -13,7 +13,11 @@ import { readSchema } from "../../packages/policy/src/read-schema.ts";
 import { Unsupported } from "../../packages/policy/src/unsupported.ts";
 import { LEAF_CONDITIONS } from "../../packages/policy/test-support/leaf-conditions.ts";
 import { outcome } from "../../packages/policy/test-support/pair-evaluator.ts";
-import { RANDOM_SCHEMA, TEAMS } from "../../packages/policy/test-support/random-policy.ts";
+import {
+  RANDOM_SCHEMA,
+  randomPolicy,
+  TEAMS,
+} from "../../packages/policy/test-support/random-policy.ts";
 import { type RandomScene, randomScene } from "../../packages/policy/test-support/random-scene.ts";
 import { type KitWorld, kitWorld, start } from "../support/kit-world.ts";
 
@@ -110,18 +114,26 @@ beforeAll(async () => {
     );
   }
   gateway = await world.connect();
-  operators = await emit();
+  operators = await emit(OPERATORS);
 });
 afterAll(() => world[Symbol.asyncDispose]());
 
 interface Emitted {
-  readonly leaf: string;
+  readonly text: string;
   readonly rule: Rule;
   readonly sql: string;
 }
 
-/** Every operator whose types are emitted; what is refused, by its own words, stands in `refused`. */
-async function emit(): Promise<{
+/** Every operator as it stands, negated, and on both sides of a condition that may fail. */
+const OPERATORS = LEAF_CONDITIONS.flatMap((leaf) => [
+  leaf,
+  `!(${leaf}) || resource.open`,
+  `(${leaf}) || resource.open`,
+  `!((${leaf}) && resource.open)`,
+]).map((each) => `@id("p") permit (principal, action, resource is Doc) when { ${each} };`);
+
+/** The policies whose types are emitted; those that are not stand in `refused`. */
+async function emit(policies: readonly string[]): Promise<{
   readonly emitted: readonly Emitted[];
   readonly refused: readonly string[];
 }> {
@@ -132,15 +144,8 @@ async function emit(): Promise<{
   ];
   const emitted: Emitted[] = [];
   const refused: string[] = [];
-  const leaves = LEAF_CONDITIONS.flatMap((each) => [
-    each,
-    `!(${each}) || resource.open`,
-    `(${each}) || resource.open`,
-    `!((${each}) && resource.open)`,
-  ]);
-  for (const leaf of leaves) {
-    const text = `@id("p") permit (principal, action, resource is Doc) when { ${leaf} };`;
-    const [policy] = readPolicies(engine, { file: "leaf", text }).policies;
+  for (const text of policies) {
+    const [policy] = readPolicies(engine, { file: "policy", text }).policies;
     const rule =
       policy &&
       lowerPolicy(policy, schema).find(({ rowType, verb }) => rowType === "Doc" && verb === "read");
@@ -151,10 +156,10 @@ async function emit(): Promise<{
         conditionSql(rule.condition, wanted, { human, row, columns: COLUMNS }),
       );
       const sql = `case when (${yes}) and (${no}) then 'both' when (${yes}) then 'true' when (${no}) then 'false' else 'error' end`;
-      emitted.push({ leaf, rule, sql });
+      emitted.push({ text, rule, sql });
     } catch (error) {
       if (!(error instanceof Unsupported)) throw error;
-      refused.push(leaf);
+      refused.push(text);
     }
   }
   return { emitted, refused };
@@ -185,7 +190,7 @@ async function differences(
           return [id, answers];
         }),
       );
-      for (const [i, { leaf, rule }] of emitted.entries()) {
+      for (const [i, { text, rule }] of emitted.entries()) {
         for (const { rowId, row: stored } of rows) {
           // The evaluator that packages/policy compares with Cedar's own.
           const decided = outcome(rule, { ...scene, rowId, row: stored, parents: { Team: ABOVE } });
@@ -193,7 +198,7 @@ async function differences(
           const postgres = shown.get(rowId)?.[i];
           if (postgres !== decided) {
             found.push(
-              `${leaf}: ${scene.humanId}, ${rowId}: PostgreSQL ${postgres}, Cedar ${decided}`,
+              `${text}: ${scene.humanId}, ${rowId}: PostgreSQL ${postgres}, Cedar ${decided}`,
             );
           }
         }
@@ -216,7 +221,19 @@ it("what is emitted is true, false, or neither, exactly where Cedar's answer is"
   // Decimals, datetimes, addresses, records in columns, arrays of other things, and groups that vary by row.
   const notYet =
     /price|\.at |\.ip|"\)\.isInRange|place|sizes|flags|teams|scores|\[1, 7|in principal\.groups|in resource\.team\b/;
-  expect(refused.filter((leaf) => !notYet.test(leaf))).toEqual([]);
+  expect(refused.filter((text) => !notYet.test(text))).toEqual([]);
+});
+
+it("and of random policies", { timeout: 600_000 }, async () => {
+  const seed = Number(process.env["BEHALF_SEED"] ?? Date.now() % 2 ** 31);
+  const runs = Number(process.env["BEHALF_POLICY_RUNS"] ?? 100);
+  const { emitted } = await emit(fc.sample(randomPolicy, { seed, numRuns: runs }));
+  for (let i = 0; i < emitted.length; i += 100) {
+    expect(await differences(emitted.slice(i, i + 100)), `seed ${seed}`).toEqual([]);
+  }
+  if (process.env["BEHALF_POLICY_RUNS"] !== undefined)
+    console.log(`seed ${seed}`, emitted.length, seen);
+  expect(emitted.length).toBeGreaterThan(0.05 * runs);
 });
 
 it.each<readonly [string, (sql: string) => string]>([
