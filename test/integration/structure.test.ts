@@ -21,6 +21,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@behalf/core": [],
   "@behalf/postgres": ["@behalf/core"],
   "@behalf/conformance": ["@behalf/core"],
+  "@behalf/policy": ["@behalf/core"],
   "@behalf/local": [],
   "@behalf/gateway": ["@behalf/core"],
   behalf: ["@behalf/core", "@behalf/gateway", "@behalf/postgres"],
