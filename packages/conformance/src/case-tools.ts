@@ -1,5 +1,7 @@
 import {
+  type AuditRecord,
   BehalfError,
+  type Delegation,
   type DecisionRecord,
   type OutcomeRecord,
   type SubjectRef,
@@ -131,4 +133,43 @@ export function needed<T>(part: T | undefined, name: string): T {
     throw new Error(`the harness declares what needs \`${name}\`, and does not have it`);
   }
   return part;
+}
+
+/** Holds back every record of one kind, until it is let go or the case ends. */
+export function heldRecords(
+  { gate, until }: CaseContext,
+  opened: Opened,
+  wanted: AuditRecord["kind"],
+): { readonly reached: () => Promise<void>; readonly go: () => void } {
+  const held = gate();
+  let waits = 0;
+  opened.records.before(async ({ kind }) => {
+    if (kind !== wanted) return;
+    waits += 1;
+    await held.opened;
+  });
+  return {
+    reached: () => until(`its ${wanted} is being written`, () => waits > 0),
+    go: () => held.open(),
+  };
+}
+
+/** What came of a call that has to be refused: its error, what it was shown, and what the backend let through. */
+export async function attempted(
+  { observe }: CaseContext,
+  opened: Opened,
+  delegation: Delegation,
+): Promise<{
+  readonly error: unknown;
+  readonly shown: readonly string[];
+  readonly letThrough: readonly string[];
+}> {
+  const before = await observe();
+  let shown: readonly string[] = [];
+  const error = await errorOf(
+    opened.act(delegation, async (probe) => {
+      shown = await look(probe);
+    }),
+  );
+  return { error, shown, letThrough: readsBetween(before, await observe()) };
 }

@@ -103,7 +103,9 @@ export function callClock(
     stop,
     stopIn(ms, error) {
       // Most proofs outlive their calls by far, and cost no timer.
-      if (performance.now() + ms < endsAt) timers.push(setTimeout(() => stop(error()), ms));
+      if (performance.now() + ms < endsAt) {
+        timers.push(setTimeout(() => stop(error()), Math.max(0, ms)));
+      }
     },
     onStop(listener) {
       if (stopped) {

@@ -1,8 +1,10 @@
 import type { AuditRecord, Credential, Delegation } from "@behalf/core";
 
 import {
+  attempted,
   codeOf,
   errorOf,
+  heldRecords,
   look,
   ownReads,
   readsBetween,
@@ -108,20 +110,15 @@ export const delegationCases: readonly ConformanceCase[] = [
     group: "delegation",
     title: "a credential of another human is noticed, and that human's data is shown to nobody",
     capability: "identity",
-    async run({ until, open, delegate, observe, same, alice, bob }) {
+    async run(context) {
+      const { until, open, delegate, observe, same, alice, bob } = context;
       const opened = await open();
       const bobs = await delegate(bob);
       opened.credentials.answer((_, real) => real.credential(bobs));
-      const before = await observe();
-      let shown: readonly string[] = [];
-      const error = await errorOf(
-        opened.act(await delegate(alice), async (probe) => {
-          shown = await look(probe);
-        }),
-      );
+      const { error, shown, letThrough } = await attempted(context, opened, await delegate(alice));
       same("how the call ends", codeOf(error), "backend.identity_mismatch");
       same("what is shown", shown, []);
-      same("what the backend let through", readsBetween(before, await observe()), []);
+      same("what the backend let through", letThrough, []);
       await until("the backend works on nothing", async () => (await observe()).running === 0);
       same("what is left on idle sessions", (await observe()).left, []);
     },
@@ -132,21 +129,16 @@ export const delegationCases: readonly ConformanceCase[] = [
     title:
       "the same for a credential that was that human's own a call ago, and is known to the adapter",
     capability: "identity",
-    async run({ open, delegate, observe, same, alice, bob }) {
+    async run(context) {
+      const { open, delegate, same, alice, bob } = context;
       const opened = await open();
       same("what is shown to its human", await opened.act(await delegate(bob), look), [bob.owner]);
       const [bobs] = opened.credentials.given;
       opened.credentials.answer(async () => bobs as Credential);
-      const before = await observe();
-      let shown: readonly string[] = [];
-      const error = await errorOf(
-        opened.act(await delegate(alice), async (probe) => {
-          shown = await look(probe);
-        }),
-      );
+      const { error, shown, letThrough } = await attempted(context, opened, await delegate(alice));
       same("how the call ends", codeOf(error), "backend.identity_mismatch");
       same("what is shown", shown, []);
-      same("what the backend let through", readsBetween(before, await observe()), []);
+      same("what the backend let through", letThrough, []);
     },
   },
   {
@@ -197,28 +189,23 @@ export const delegationCases: readonly ConformanceCase[] = [
     group: "delegation",
     title: "the decision is durable before anything is sent, and the outcome is written after it",
     capability: null,
-    async run({ gate, until, open, delegate, observe, same, alice, bob }) {
+    async run(context) {
+      const { open, delegate, observe, same, alice, bob } = context;
       const opened = await open();
       // The first call also connects.
       await opened.act(await delegate(alice), look);
       const delegation = await delegate(alice);
-      const held = gate();
-      let waits = 0;
-      opened.records.before(async ({ kind }) => {
-        if (kind !== "decision") return;
-        waits += 1;
-        await held.opened;
-      });
+      const held = heldRecords(context, opened, "decision");
       const other = await open();
       const before = await observe();
       const call = opened.act(delegation, look);
       call.catch(() => {});
-      await until("the decision is written", () => waits > 0);
+      await held.reached();
       // As long as these take, the call would have had time to run.
       for (let n = 0; n < 3; n++) await other.act(await delegate(bob), look);
       const letThrough = readsBetween(before, await observe());
       same("what happens while the decision is not durable", letThrough, ownReads(bob));
-      held.open();
+      held.go();
       same("what is shown", await call, [alice.owner]);
       const { kinds, decision, outcome } = recordsOf(opened, delegation.callId);
       same("the records of the call", kinds, ["decision", "outcome"]);

@@ -1,6 +1,6 @@
 import { BehalfError, type Credential, type Delegation, newCallId, Secret } from "@behalf/core";
 
-import { codeOf, errorOf, look, needed, readsBetween, refusal } from "../case-tools.ts";
+import { attempted, codeOf, errorOf, look, needed, readsBetween, refusal } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase } from "../conformance-case.ts";
 import type { FullProbe } from "../full-probe.ts";
 import type { Human, Observation } from "../harness.ts";
@@ -150,7 +150,8 @@ export const failClosedCases: readonly ConformanceCase[] = [
     group: "fail closed",
     title: `a delegation that names ${title} than its token does is refused, also after a right one`,
     capability: "identity",
-    async run({ open, delegate, observe, same, alice, bob }) {
+    async run(context) {
+      const { open, delegate, same, alice, bob } = context;
       for (const isWarm of [false, true]) {
         const opened = await open();
         const good = await delegate(bob);
@@ -161,16 +162,10 @@ export const failClosedCases: readonly ConformanceCase[] = [
           { ...good, callId },
           Object.fromEntries(others) as object,
         ) as Delegation;
-        const before = await observe();
-        let shown: readonly string[] = [];
-        const error = await errorOf(
-          opened.act(bad, async (probe) => {
-            shown = await look(probe);
-          }),
-        );
+        const { error, shown, letThrough } = await attempted(context, opened, bad);
         same("how it is refused", codeOf(error), refusal(error));
         same("what is shown", shown, []);
-        same("what the backend let through", readsBetween(before, await observe()), []);
+        same("what the backend let through", letThrough, []);
       }
     },
   })),
@@ -180,23 +175,18 @@ export const failClosedCases: readonly ConformanceCase[] = [
     title: "a human whom the backend has never heard of is let through to nothing",
     capability: "identity",
     skipped: ({ stranger }) => (stranger === undefined ? "the harness has no `stranger`" : null),
-    async run({ harness, open, observe, same }) {
+    async run(context) {
+      const { harness, open, same } = context;
       const opened = await open();
       const nobody = await harness.stranger?.();
-      const before = await observe();
-      let shown: readonly string[] = [];
-      const error = await errorOf(
-        opened.act(nobody as Delegation, async (probe) => {
-          shown = await look(probe);
-        }),
-      );
+      const { error, shown, letThrough } = await attempted(context, opened, nobody as Delegation);
       same(
         "whether an error is one of ours",
         error === null || BehalfError.isInstance(error),
         true,
       );
       same("what is shown", shown, []);
-      same("what the backend let through", readsBetween(before, await observe()), []);
+      same("what the backend let through", letThrough, []);
     },
   },
   {
@@ -302,7 +292,8 @@ export const failClosedCases: readonly ConformanceCase[] = [
     // It has to wait.
     ways: "once",
     skipped: ({ briefly }) => (briefly === undefined ? "the harness has no `briefly`" : null),
-    async run({ until, harness, open, observe, same, alice }) {
+    async run(context) {
+      const { until, harness, open, same, alice } = context;
       const opened = await open();
       const first = needed(await harness.briefly?.(alice), "briefly");
       const far = Date.now() + 1_000 * 60 * 60 * 24;
@@ -315,16 +306,10 @@ export const failClosedCases: readonly ConformanceCase[] = [
         callId: newCallId(),
         identity: { ...first.identity, expiresAtMs: far },
       };
-      const before = await observe();
-      let shown: readonly string[] = [];
-      const error = await errorOf(
-        opened.act(second, async (probe) => {
-          shown = await look(probe);
-        }),
-      );
+      const { error, shown, letThrough } = await attempted(context, opened, second);
       same("what is shown after the end", shown, []);
       same("how it is refused", codeOf(error), refusal(error));
-      same("what the backend let through", readsBetween(before, await observe()), []);
+      same("what the backend let through", letThrough, []);
     },
   },
   {
@@ -369,22 +354,17 @@ export const failClosedCases: readonly ConformanceCase[] = [
       capabilities["identity"]?.grade === "native"
         ? null
         : "the backend does not look at the human's credential",
-    async run({ open, delegate, observe, same, alice }) {
+    async run(context) {
+      const { open, delegate, same, alice } = context;
       const opened = await open();
       opened.credentials.answer(async (delegation, real) => {
         const credential = await real.credential(delegation);
         return { ...credential, token: new Secret(tampered(credential.token.reveal())) };
       });
-      const before = await observe();
-      let shown: readonly string[] = [];
-      const error = await errorOf(
-        opened.act(await delegate(alice), async (probe) => {
-          shown = await look(probe);
-        }),
-      );
+      const { error, shown, letThrough } = await attempted(context, opened, await delegate(alice));
       same("what is shown", shown, []);
       same("how it is refused", codeOf(error), refusal(error));
-      same("what the backend let through", readsBetween(before, await observe()), []);
+      same("what the backend let through", letThrough, []);
     },
   },
   {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { Secret } from "@behalf/core";
 
-import { codeOf, errorOf, look, pause, recordsOf, tripsOf } from "../case-tools.ts";
+import { codeOf, errorOf, heldRecords, look, pause, recordsOf, tripsOf } from "../case-tools.ts";
 import type { CaseContext, ConformanceCase, Opened } from "../conformance-case.ts";
 
 export const lifecycleCases: readonly ConformanceCase[] = [
@@ -14,20 +14,15 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     group: "lifecycle",
     title: "close waits for what runs, which ends as it would have, and lets nothing new begin",
     capability: null,
-    async run({ gate, until, open, delegate, same, alice, bob }) {
+    async run(context) {
+      const { open, delegate, same, alice, bob } = context;
       const opened = await open();
       const delegation = await delegate(alice);
       const late = await delegate(bob);
-      const held = gate();
-      let waits = 0;
-      opened.records.before(async ({ kind }) => {
-        if (kind !== "outcome") return;
-        waits += 1;
-        await held.opened;
-      });
+      const held = heldRecords(context, opened, "outcome");
       const call = opened.act(delegation, look);
       call.catch(() => {});
-      await until("the call is at its end", () => waits > 0);
+      await held.reached();
       let isClosed = false;
       const closed = opened.close().then(() => (isClosed = true));
       same(
@@ -38,7 +33,7 @@ export const lifecycleCases: readonly ConformanceCase[] = [
       // Long enough for one that does not wait to let go of what it has.
       await Promise.race([closed, pause(50)]);
       same("whether it is closed while a call runs", isClosed, false);
-      held.open();
+      held.go();
       same("what the running call is shown", await call, [alice.owner]);
       await closed;
     },

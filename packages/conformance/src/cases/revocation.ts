@@ -1,4 +1,4 @@
-import { codeOf, errorOf, look, turns } from "../case-tools.ts";
+import { codeOf, errorOf, heldRecords, look, turns } from "../case-tools.ts";
 import type { ConformanceCase } from "../conformance-case.ts";
 
 export const revocationCases: readonly ConformanceCase[] = [
@@ -88,22 +88,17 @@ export const revocationCases: readonly ConformanceCase[] = [
     group: "revocation",
     title: "a call that waits for its record is refused, and nothing is sent",
     capability: null,
-    async run({ gate, until, open, delegate, observe, same, alice }) {
+    async run(context) {
+      const { open, delegate, observe, same, alice } = context;
       const opened = await open();
       await opened.act(await delegate(alice), look);
       const delegation = await delegate(alice);
-      const held = gate();
-      let waits = 0;
-      opened.records.before(async ({ kind }) => {
-        if (kind !== "decision") return;
-        waits += 1;
-        await held.opened;
-      });
+      const held = heldRecords(context, opened, "decision");
       const before = (await observe()).trips.backend;
       const call = errorOf(opened.act(delegation, look));
-      await until("the decision is written", () => waits > 0);
+      await held.reached();
       await opened.invalidate(alice.subject);
-      held.open();
+      held.go();
       same("how it ends", codeOf(await call), "identity.revoked");
       same("what is sent", (await observe()).trips.backend - before, 0);
     },
