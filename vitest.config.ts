@@ -7,6 +7,8 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          // The default leaves one core of two to nobody, and takes twice as long.
+          maxWorkers: 2,
           include: ["packages/*/src/**/*.test.ts", "examples/*/src/**/*.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
