@@ -5,6 +5,7 @@ import pg from "pg";
 
 import type { Config } from "./config-load.ts";
 import { clientConfig, type Login } from "./config-login.ts";
+import { type UndoList, undoList } from "./undo-list.ts";
 import { watchedSink } from "./watched-sink.ts";
 
 /** How long the database may take to say that it lives. */
@@ -29,9 +30,18 @@ export interface Running {
  * @throws BehalfError `configuration` for what only the parts themselves know to be wrong
  */
 export async function compose(config: Config, log: GatewayLog): Promise<Running> {
+  const made = undoList();
+  try {
+    return await composed(config, log, made);
+  } catch (error) {
+    await made.undo().catch(() => {});
+    throw error;
+  }
+}
+
+async function composed(config: Config, log: GatewayLog, stack: UndoList): Promise<Running> {
   const { file, clientSecret, sandbox, statements, recordsPath } = config;
   const { server, identity, exchange, database, records, tools } = file;
-  await using stack = new AsyncDisposableStack();
 
   const issuers = identity.issuers.map((given) =>
     typeof given === "string" ? { issuer: given } : { issuer: given.issuer, ...defined(given) },
@@ -113,12 +123,11 @@ export async function compose(config: Config, log: GatewayLog): Promise<Running>
       instructions: server.instructions,
     }),
   });
-  const disposal = stack.move();
   return {
     gateway: made,
     async close(options) {
       await made.close(options);
-      await disposal.disposeAsync();
+      await stack.undo();
     },
   };
 }
