@@ -13,8 +13,8 @@ const harness = postgresHarness(made);
 
 adapterSuite({ describe, it, expect }, harness, {
   interleavings: INTERLEAVINGS,
-  // Each way by itself, in every case: npm run conformance
-  waysPerCase: 2,
+  // Each way by itself, in every case: npm run conformance. One where the run was asked to be short.
+  waysPerCase: INTERLEAVINGS < 10_000 ? 1 : 2,
 });
 
 describe("what the harness observes", () => {
