@@ -5,7 +5,7 @@ import { OBSERVER, whoSawWhat } from "../support/observer.ts";
 import { random } from "../support/random.ts";
 import { type Human, HUMANS, makeWorld } from "../support/world.ts";
 
-const CALLS = Number(process.env["BEHALF_ISOLATION_CALLS"] ?? 10_000);
+const CALLS = Number(process.env["BEHALF_ISOLATION_CALLS"] ?? 5_000);
 const SEED = Number(process.env["BEHALF_SEED"] ?? 20_261_123);
 const WORKERS = 8;
 
