@@ -1,3 +1,5 @@
+import { seededRandom } from "../../packages/conformance/src/seeded-random.ts";
+
 /** A stream of choices that one number decides. */
 export interface Random {
   /** A whole number from 0 to `below` - 1. */
@@ -8,15 +10,8 @@ export interface Random {
   some<T>(from: readonly T[], least: number, most: number): readonly T[];
 }
 
-/** Mulberry32: small, fast, and the same on every machine. */
 export function random(seed: number): Random {
-  let state = seed >>> 0;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
+  const next = seededRandom(seed);
   // The first numbers of neighbouring seeds are alike.
   for (let time = 0; time < 8; time += 1) next();
   const int = (below: number) => Math.floor(next() * below);

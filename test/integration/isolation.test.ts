@@ -2,7 +2,7 @@ import { BehalfError } from "@behalf/core";
 import { expect, inject, it } from "vitest";
 
 import { OBSERVER, whoSawWhat } from "../support/observer.ts";
-import { random } from "../support/random.ts";
+import { seededRandom } from "../../packages/conformance/src/seeded-random.ts";
 import { type Human, HUMANS, makeWorld } from "../support/world.ts";
 
 const CALLS = Number(process.env["BEHALF_ISOLATION_CALLS"] ?? 5_000);
@@ -19,7 +19,7 @@ it(
     await world.admin.query(`alter database ${world.names.database} set track_functions = 'all'`);
     const pool = world.pool({ max: 2 });
     const shop = world.adapter({ pool });
-    const next = random(SEED);
+    const next = seededRandom(SEED);
     const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T;
     const humans = Object.keys(HUMANS) as Human[];
     const endings = [

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { failure, until } from "../support/failure.ts";
 import { OBSERVER, whoSawWhat } from "../support/observer.ts";
 import { type Pgbouncer, pgbouncerPath, startPgbouncer } from "../support/pgbouncer.ts";
-import { random } from "../support/random.ts";
+import { seededRandom } from "../../packages/conformance/src/seeded-random.ts";
 import { type Human, HUMANS, makeWorld, type World } from "../support/world.ts";
 
 const CALLS = Number(process.env["BEHALF_POOLER_CALLS"] ?? 1_500);
@@ -95,7 +95,7 @@ describe.skipIf(pgbouncerPath === undefined)(
 
     it(`shows nobody another human's row in ${CALLS} calls over ${SERVER_CONNECTIONS} connections of the server for each login`, async () => {
       const shop = behindPooler();
-      const next = random(20_261_124);
+      const next = seededRandom(20_261_124);
       const humans = Object.keys(HUMANS) as Human[];
       const tokens = new Map<Human, string>();
       for (const human of humans) tokens.set(human, await world.token(human));

@@ -6,7 +6,7 @@ import pg from "pg";
 
 import { type Figure, figure } from "../bench/figures.ts";
 import { embeddedPostgres } from "../support/embedded-postgres.ts";
-import { random } from "../support/random.ts";
+import { seededRandom } from "../../packages/conformance/src/seeded-random.ts";
 import { tcpProxy } from "../support/tcp-proxy.ts";
 import { makeWorld } from "../support/world.ts";
 import { chaos } from "./calls-chaos.ts";
@@ -40,7 +40,7 @@ const ANY_END: readonly RegExp[] = [
 /** So many calls of 100 humans over 8 connections, with faults at random. */
 export async function calls(options: CallsOptions): Promise<readonly Figure[]> {
   const { seed, signal } = options;
-  const next = random(seed);
+  const next = seededRandom(seed);
   await using stack = new AsyncDisposableStack();
   const server = await embeddedPostgres({
     // What was answered as done must survive a crash of the server.
