@@ -127,7 +127,7 @@ export interface CallRecords {
   readonly outcome: OutcomeRecord | undefined;
 }
 
-/** A function of the probe that the harness has to have, because a capability was declared. */
+/** What has to be there, because the harness declares what needs it. */
 export function needed<T>(part: T | undefined, name: string): T {
   if (part === undefined) {
     throw new Error(`the harness declares what needs \`${name}\`, and does not have it`);

@@ -3,9 +3,9 @@ import type { Delegation } from "./delegation.ts";
 import { BehalfError } from "./errors.ts";
 
 /**
- * Compares whom the backend says that it sees with whom the delegation names. An adapter does it before it
- * uses a credential, a session or a client for the first time: what was mixed up on the way, by a cache, an
- * identity provider or a driver, is found out before it shows anybody's data.
+ * Compares whom the backend says that it sees with whom the delegation names. An adapter does it for each call,
+ * before anything else: what was mixed up on the way, by a cache, an identity provider or a driver, is found
+ * out before it shows anybody's data. The backend's answer may be kept with what it was given for.
  *
  * @param principal the backend's own answer, never the delegation's
  * @throws BehalfError `backend.identity_mismatch`
